@@ -1,0 +1,390 @@
+"""From a request to enqueue to a job: the one way that every binding, batch and template takes.
+
+`EnvelopeReader.read` validates and fills in defaults (behaviour sections 1 and 2.6, wire sections 2.1 and 2.2), and
+gives a `NewJob`: the envelope as bytes, and beside it the few facts that a store keeps as columns.
+
+It is the hot path of an enqueue. Producers send the same options over and over, so what follows from them is kept; and
+the arguments, which nobody looks into, go from the request to the envelope as bytes.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
+
+from ojs_grpc.core import retry, states, values
+from ojs_grpc.core.duration import duration_ms, timestamp_ms, to_timestamp
+from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
+from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.overlay import overlay
+from ojs_grpc.core.wire import bytes_field, timestamp_field
+from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Unsupported, Violation
+
+SPECVERSION = "1.0"
+DEFAULT_QUEUE = "default"
+PRIORITIES = range(-100, 101)
+# Long enough for any lease, and now plus it stays a valid Timestamp until the year 8999.
+MAX_DURATION_MS = 1000 * 365 * 86_400_000
+
+_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*")
+_QUEUE = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+Entry = EnqueueRequest | BatchJobEntry
+
+_ID_HEAD = bytes_field(Job.ID_FIELD_NUMBER, b"-" * 36)[:-36]
+_ARG_TAG = bytes_field(Job.ARGS_FIELD_NUMBER, b"")[:1]
+_NO_TRACE: Mapping[str, str] = MappingProxyType({})
+# What follows from options is kept for so many different ones, the larger ones excepted.
+_KEPT_OPTIONS = 1024
+_KEPT_BYTES = 1024
+
+
+class NewJob(NamedTuple):
+    """A job to insert. `state` is scheduled, available or pending.
+
+    Attributes:
+        reserved: the client chose the id, so it may be taken, and its last byte says nothing about the queue.
+        due_at: scheduled: when it becomes available.
+        expires_at: discarded if no worker got it by then (behaviour section 8, TTL); 0 for never.
+        visibility_ms: length of a lease, unless the claim says otherwise.
+        timeout_ms: longest execution, counted from the claim.
+    """
+
+    id: str
+    queue: str
+    state: int
+    priority: int
+    due_at: int
+    expires_at: int
+    visibility_ms: int
+    timeout_ms: int
+    reserved: bool
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a job gets that does not say otherwise."""
+
+    visibility_ms: int = 1_800_000
+    timeout_ms: int = 1_800_000
+    limits: Limits = field(default_factory=Limits)
+
+
+def job_bytes(job: NewJob, now: int) -> bytes:
+    """The job as it stands right after it was stored."""
+    return job.envelope + overlay(job.state, enqueued_at=now if job.state == states.AVAILABLE else 0)
+
+
+class EnvelopeReader:
+    """Makes jobs out of requests."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self._defaults = defaults
+        self._limits = defaults.limits
+        self._kept: dict[bytes, _Prepared] = {}
+
+    def read(self, entry: Entry, options: EnqueueOptions, now: int, trace: Mapping[str, str] = _NO_TRACE) -> NewJob:
+        """Validates one job to enqueue and gives it an id.
+
+        Args:
+            options: the entry's own, or merged with a batch's defaults.
+            trace: W3C trace context of the call, kept in `meta` unless the client set these members itself.
+
+        Raises:
+            InvalidRequest: with every broken rule, the fields' paths relative to the entry; nothing is kept.
+            InvalidRetryPolicy: only the retry policy breaks rules.
+            PayloadTooLarge: over `Limits`.
+            Unsupported: it asks for a feature that is not there.
+        """
+        prepared = self._prepared(options, now, trace)
+        type_rule, type_field = type_info(entry.type, self._limits)
+        job_id = entry.id
+        if prepared.broken or type_rule or (job_id and not is_id(job_id)):
+            raise _invalid(entry, prepared, type_rule)
+        data = entry.SerializeToString()
+        if values.may_break_rules(data, self._limits.nesting) and (
+            rule := values.find_broken_rule(entry.args, self._limits.nesting)
+        ):
+            raise InvalidRequest([Violation("args", rule)])
+        new = job_id or new_id(now, prepared.partition)
+        envelope = b"".join(
+            (_ID_HEAD, new.encode(), type_field, *_args_fields(entry, data), _created_at(now), prepared.fields)
+        )
+        if len(envelope) > self._limits.envelope_bytes:
+            rule = f"must be such that the job has at most {self._limits.envelope_bytes} bytes, not {len(envelope)}"
+            raise PayloadTooLarge([Violation("args", rule)])
+        return NewJob(
+            new,
+            prepared.queue,
+            prepared.state,
+            prepared.priority,
+            prepared.due_at,
+            prepared.expires_at,
+            prepared.visibility_ms,
+            prepared.timeout_ms,
+            bool(job_id),
+            envelope,
+        )
+
+    def _prepared(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
+        key = options.SerializeToString()
+        prepared = self._kept.get(key) if not trace else None
+        if prepared is None:
+            prepared = self._prepare(options, now, trace)
+            if not trace and prepared.timeless and len(key) <= _KEPT_BYTES:
+                if len(self._kept) >= _KEPT_OPTIONS:
+                    self._kept.clear()
+                self._kept[key] = prepared
+        return prepared
+
+    def _prepare(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
+        """What follows from the options."""
+        if options.HasField("unique"):
+            raise Unsupported("unique jobs (options.unique) need conformance level 4", {"required_level": "4"})
+        broken: list[Violation] = []
+        queue = options.queue or DEFAULT_QUEUE
+        if rule := queue_rule(queue, self._limits):
+            broken.append(Violation("options.queue", rule))
+        if options.priority not in PRIORITIES:
+            broken.append(Violation("options.priority", "must be from -100 to 100"))
+        times = _read_times(options, now, broken)
+        _check_labels(options, self._limits, broken)
+        policy = options.retry if options.HasField("retry") else None
+        retry_broken = retry.violations(policy, "options.retry") if policy is not None else []
+        if options.max_attempts < 0:
+            retry_broken.append(Violation("options.max_attempts", "must not be negative"))
+        job = Job(queue=queue, priority=options.priority, specversion=SPECVERSION)
+        _copy_options(job, options, times, trace)
+        if job.meta.ByteSize() > self._limits.meta_bytes:
+            raise PayloadTooLarge([Violation("options.meta", f"must be at most {self._limits.meta_bytes} bytes")])
+        if rule := values.check(job.meta, job.meta.fields.values(), self._limits.nesting):
+            broken.append(Violation("options.meta", rule))
+        if not (broken or retry_broken):
+            job.max_attempts = retry.resolve(policy, options.max_attempts).max_attempts
+        return _Prepared(
+            queue=queue,
+            partition=partition_of_queue(queue),
+            state=times.state,
+            priority=options.priority,
+            due_at=times.due_at,
+            expires_at=times.expires_at,
+            visibility_ms=times.visibility_ms or self._defaults.visibility_ms,
+            timeout_ms=times.timeout_ms or self._defaults.timeout_ms,
+            fields=job.SerializeToString(),
+            broken=(*broken, *retry_broken),
+            only_retry=not broken,
+            timeless=not (
+                options.HasField("delay_until") or options.HasField("ttl") or options.HasField("expires_at")
+            ),
+        )
+
+
+class _Prepared(NamedTuple):
+    """What follows from options, for any job that has them.
+
+    Attributes:
+        fields: the envelope's fields but for id, type, args and created_at.
+        only_retry: what is broken is nothing but the retry policy.
+        timeless: none of it depends on the time of the request.
+    """
+
+    queue: str
+    partition: int
+    state: int
+    priority: int
+    due_at: int
+    expires_at: int
+    visibility_ms: int
+    timeout_ms: int
+    fields: bytes
+    broken: tuple[Violation, ...]
+    only_retry: bool
+    timeless: bool
+
+
+def _invalid(entry: Entry, prepared: _Prepared, type_rule: str) -> InvalidRequest:
+    broken = [Violation("type", type_rule)] if type_rule else []
+    if entry.id and not is_id(entry.id):
+        broken.append(Violation("id", "must be a UUIDv7 in lower case"))
+    if not broken and prepared.only_retry:
+        return InvalidRetryPolicy(prepared.broken)
+    return InvalidRequest([*broken, *prepared.broken])
+
+
+def _args_fields(entry: Entry, data: bytes) -> Iterator[bytes]:
+    """The entry's arguments, out of its serialised form, as fields of a job.
+
+    Protobuf writes fields by number: the type, then the arguments one by one. All that changes is their tag.
+    """
+    at = 0
+    for _ in range(len(entry.args) + 1):
+        start = at + 1
+        length, shift, at = data[start] & 127, 7, start + 1
+        while data[at - 1] > 127:
+            length |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+        at += length
+        if start > 1:
+            yield _ARG_TAG
+            yield data[start:at]
+
+
+@lru_cache(maxsize=1024)
+def _created_at(ms: int) -> bytes:
+    return timestamp_field(Job.CREATED_AT_FIELD_NUMBER, ms)
+
+
+def merge_options(entry: EnqueueOptions, defaults: EnqueueOptions) -> EnqueueOptions:
+    """A batch entry's options over the batch's defaults (behaviour section 1.3).
+
+    Whatever the entry sets wins; `meta` merges member by member, everything else is replaced whole.
+    """
+    merged = EnqueueOptions()
+    merged.CopyFrom(defaults)
+    for descriptor, _ in entry.ListFields():
+        if descriptor.name != "meta":
+            merged.ClearField(descriptor.name)  # type: ignore[arg-type]
+    # These pairs say the same thing in two ways; the entry's way is the one that counts.
+    if entry.HasField("ttl"):
+        merged.ClearField("expires_at")
+    if entry.max_attempts and not entry.HasField("retry"):
+        merged.retry.ClearField("max_attempts")
+    merged.MergeFrom(entry)
+    return merged
+
+
+def type_info(name: str, limits: Limits) -> tuple[str, bytes]:
+    """The rule that a job type breaks, in words, empty if it is one; and the type as a field of a job."""
+    # The length comes first: it also bounds what the cache holds.
+    if len(name) > limits.type_bytes:
+        return f"must be at most {limits.type_bytes} bytes", b""
+    return _type_info(name)
+
+
+def queue_rule(name: str, limits: Limits) -> str:
+    """The rule that a queue name breaks, in words; empty if it is one."""
+    if len(name) > limits.queue_chars:
+        return f"must be at most {limits.queue_chars} characters"
+    return _queue_pattern_rule(name)
+
+
+@lru_cache(maxsize=4096)
+def _type_info(name: str) -> tuple[str, bytes]:
+    if not name:
+        return "is required", b""
+    if not _TYPE.fullmatch(name):
+        return "must be dot-separated segments of lower-case letters, digits, _ and -, each starting with a letter", b""
+    return "", bytes_field(Job.TYPE_FIELD_NUMBER, name.encode())
+
+
+@lru_cache(maxsize=4096)
+def _queue_pattern_rule(name: str) -> str:
+    if _QUEUE.fullmatch(name):
+        return ""
+    return "must be lower-case letters, digits, - and ., starting with a letter or a digit"
+
+
+class _Times(NamedTuple):
+    state: int
+    due_at: int = 0
+    expires_at: int = 0
+    visibility_ms: int = 0
+    timeout_ms: int = 0
+
+
+_AT_ONCE = _Times(states.AVAILABLE)
+
+
+def _read_times(options: EnqueueOptions, now: int, broken: list[Violation]) -> _Times:
+    """The time-driven facts of a job: its first state, and when what happens to it."""
+    due_at = _timestamp(options, "delay_until", broken)
+    expires_at = _timestamp(options, "expires_at", broken)
+    ttl = _duration(options, "ttl", broken)
+    visibility_ms = _duration(options, "visibility_timeout", broken)
+    timeout_ms = _duration(options, "timeout", broken)
+    if not (due_at or expires_at or ttl or visibility_ms or timeout_ms or options.pending):
+        return _AT_ONCE
+    state = states.SCHEDULED if due_at > now else states.AVAILABLE
+    if options.pending:
+        if state == states.SCHEDULED:
+            broken.append(Violation("options.pending", "excludes delay_until: a pending job waits for ActivateJob"))
+        state = states.PENDING
+    return _Times(
+        state=state,
+        due_at=due_at if state == states.SCHEDULED else 0,
+        expires_at=expires_at or (now + ttl if ttl else 0),
+        visibility_ms=visibility_ms,
+        timeout_ms=timeout_ms,
+    )
+
+
+def _timestamp(options: EnqueueOptions, name: str, broken: list[Violation]) -> int:
+    """The field in ms, at least 1 when it is set; 0 if it is not."""
+    if not options.HasField(name):  # type: ignore[arg-type]
+        return 0
+    try:
+        return max(timestamp_ms(getattr(options, name)), 1)
+    except ValueError as error:
+        broken.append(Violation(f"options.{name}", str(error)))
+        return 0
+
+
+def _duration(options: EnqueueOptions, name: str, broken: list[Violation]) -> int:
+    """The field in ms; 0 if it is absent or zero, which means the default."""
+    if not options.HasField(name):  # type: ignore[arg-type]
+        return 0
+    try:
+        ms = duration_ms(getattr(options, name))
+    except ValueError as error:
+        broken.append(Violation(f"options.{name}", str(error)))
+        return 0
+    if not 0 <= ms <= MAX_DURATION_MS:
+        broken.append(Violation(f"options.{name}", "must be from 0 to 1000 years"))
+    return ms
+
+
+def _check_labels(options: EnqueueOptions, limits: Limits, broken: list[Violation]) -> None:
+    if len(options.tags) > limits.tags:
+        broken.append(Violation("options.tags", f"must be at most {limits.tags}"))
+    elif not all(0 < len(tag) <= limits.tag_chars for tag in options.tags):
+        broken.append(Violation("options.tags", f"each must have 1 to {limits.tag_chars} characters"))
+    elif len(set(options.tags)) < len(options.tags):
+        broken.append(Violation("options.tags", "must not repeat"))
+    if len(options.trace_id) > limits.trace_id_chars:
+        broken.append(Violation("options.trace_id", f"must be at most {limits.trace_id_chars} characters"))
+
+
+def _copy_options(job: Job, options: EnqueueOptions, times: _Times, trace: Mapping[str, str]) -> None:
+    """Takes over what the client said, as it said it, so that it is read back the same."""
+    if options.HasField("meta"):
+        job.meta.CopyFrom(options.meta)
+    for name, text in trace.items():
+        if name not in job.meta.fields:
+            job.meta.fields[name].string_value = text
+    if times is not _AT_ONCE:
+        _copy_times(job, options, times)
+    if options.HasField("retry"):
+        job.retry_policy.CopyFrom(options.retry)
+    if options.tags:
+        job.tags.extend(options.tags)
+    if options.trace_id:
+        job.trace_id = options.trace_id
+
+
+def _copy_times(job: Job, options: EnqueueOptions, times: _Times) -> None:
+    if options.HasField("delay_until"):
+        job.scheduled_at.CopyFrom(options.delay_until)
+    if options.HasField("expires_at"):
+        job.expires_at.CopyFrom(options.expires_at)
+    elif times.expires_at:
+        job.expires_at.CopyFrom(to_timestamp(times.expires_at))
+    if times.timeout_ms:
+        job.timeout.CopyFrom(options.timeout)
+    if times.visibility_ms:
+        job.visibility_timeout.CopyFrom(options.visibility_timeout)

@@ -1,0 +1,256 @@
+"""The state machine: what may happen to a job, and what it becomes (behaviour section 1.1).
+
+Pure functions from a job as read and what happened to it, to a `Transition` for the store to apply. Only two changes
+are decided in the stores themselves, for one round trip: a claim (available to active) and a completion (active to
+completed); a third, the promotion of due jobs, has nothing to decide. All of them are in `TRANSITIONS` all the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from ojs_grpc_pb.v1.job_pb2 import Job, JobError
+
+from ojs_grpc.core import retry, states
+from ojs_grpc.core.duration import timestamp_ms, to_timestamp
+from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.transition import Transition
+from ojs_grpc.errors import InvalidState
+
+
+class Trigger(StrEnum):
+    """What can happen to a job."""
+
+    PROMOTE = "its time has come"
+    ACTIVATE = "activate"
+    CLAIM = "claim"
+    COMPLETE = "ack"
+    RETRY = "failure, retry allowed"
+    EXHAUST = "failure, no retry"
+    RELEASE = "release"
+    LOSE = "lease lost, attempts left"
+    CANCEL = "cancel"
+    EXPIRE = "time to live passed"
+    RETRY_DEAD = "dead letter retry"
+
+
+class Rule(NamedTuple):
+    """One allowed change."""
+
+    source: int
+    trigger: Trigger
+    target: int
+
+
+TRANSITIONS: Sequence[Rule] = (
+    Rule(states.SCHEDULED, Trigger.PROMOTE, states.AVAILABLE),
+    Rule(states.SCHEDULED, Trigger.CANCEL, states.CANCELLED),
+    Rule(states.SCHEDULED, Trigger.EXPIRE, states.DISCARDED),
+    Rule(states.PENDING, Trigger.ACTIVATE, states.AVAILABLE),
+    Rule(states.PENDING, Trigger.CANCEL, states.CANCELLED),
+    Rule(states.PENDING, Trigger.EXPIRE, states.DISCARDED),
+    Rule(states.AVAILABLE, Trigger.CLAIM, states.ACTIVE),
+    Rule(states.AVAILABLE, Trigger.COMPLETE, states.COMPLETED),
+    Rule(states.AVAILABLE, Trigger.CANCEL, states.CANCELLED),
+    Rule(states.AVAILABLE, Trigger.EXPIRE, states.DISCARDED),
+    Rule(states.ACTIVE, Trigger.COMPLETE, states.COMPLETED),
+    Rule(states.ACTIVE, Trigger.RETRY, states.RETRYABLE),
+    Rule(states.ACTIVE, Trigger.EXHAUST, states.DISCARDED),
+    Rule(states.ACTIVE, Trigger.RELEASE, states.AVAILABLE),
+    Rule(states.ACTIVE, Trigger.LOSE, states.AVAILABLE),
+    Rule(states.ACTIVE, Trigger.CANCEL, states.CANCELLED),
+    Rule(states.RETRYABLE, Trigger.PROMOTE, states.AVAILABLE),
+    Rule(states.RETRYABLE, Trigger.CANCEL, states.CANCELLED),
+    Rule(states.DISCARDED, Trigger.RETRY_DEAD, states.AVAILABLE),
+)
+
+_TARGETS = {(rule.source, rule.trigger): rule.target for rule in TRANSITIONS}
+
+
+def sources(trigger: Trigger) -> list[int]:
+    """The states in which this can happen."""
+    return [rule.source for rule in TRANSITIONS if rule.trigger is trigger]
+
+
+def refused(job: Job, trigger: Trigger, reason: str = "") -> InvalidState:
+    """The error for a trigger that the job's state does not allow."""
+    expected = " or ".join(states.state_name(state) for state in sources(trigger))
+    return InvalidState(job.id, states.state_name(job.state), expected, reason)
+
+
+def check_holder(job: Job, lease: int, worker_id: str) -> None:
+    """Refuses a report about a job from somebody who does not hold it.
+
+    A lease that was given is the proof (design section 2, idea 4); without one the worker, if given, must be the
+    holder; without either the state alone decides.
+
+    Raises:
+        InvalidState: the job is not active, or held under another lease or by another worker.
+    """
+    if job.state != states.ACTIVE:
+        raise refused(job, Trigger.RETRY)
+    if lease and lease != job.lease:
+        raise refused(job, Trigger.RETRY, f"job {job.id} is active under another lease")
+    if not lease and worker_id and job.worker_id and worker_id != job.worker_id:
+        raise refused(job, Trigger.RETRY, f"job {job.id} is held by another worker")
+
+
+def fail(
+    job: Job, error: JobError, now: int, random: Callable[[], float], limits: Limits, *, requeue: bool = False
+) -> Transition:
+    """An attempt was reported failed: release, retry, discard or dead letter (behaviour section 2.3).
+
+    Args:
+        error: as reported; its `attempt` and `occurred_at` are set here.
+        requeue: the worker gives the job back instead of failing it.
+    """
+    outcome = retry.decide(_policy(job), job.attempt, error, requeue=requeue)
+    if outcome is retry.Outcome.RELEASE:
+        return release(job, error, now, limits)
+    return _failed(job, outcome, error, now, random, limits)
+
+
+def trim_error(error: JobError, limits: Limits) -> JobError:
+    """A reported error as it is kept: cut to its limits, and without what the server sets itself."""
+    kept = JobError()
+    kept.CopyFrom(error)
+    kept.code = error.code[: limits.error_code_chars]
+    if len(error.message) > limits.error_message_bytes // 4:
+        kept.message = error.message.encode()[: limits.error_message_bytes].decode(errors="ignore")
+    kept.backtrace = error.backtrace[: limits.backtrace_chars]
+    if error.details.ByteSize() > limits.error_details_bytes:
+        kept.ClearField("details")
+    kept.ClearField("attempt")
+    kept.ClearField("occurred_at")
+    return kept
+
+
+def release(job: Job, error: JobError | None, now: int, limits: Limits) -> Transition:
+    """The holder gives the job back: available at once, the attempt returned, the lease stale (behaviour 6.6)."""
+    tail = _tail(job)
+    if error is not None and (error.code or error.message):
+        _append(tail, error, job.attempt, now, limits)
+    return _change(job, Trigger.RELEASE, tail, attempt=max(job.attempt - 1, 0), fence=True)
+
+
+def overdue(
+    job: Job,
+    lease_expires_at: int,
+    times_out_at: int,
+    now: int,
+    random: Callable[[], float],
+    limits: Limits,
+) -> Transition:
+    """An active job's time has passed: its lease ended, its worker fell silent, or it ran for too long.
+
+    What came first decides. A lost lease makes the job available at once while attempts are left (behaviour 6.4); an
+    execution timeout is a failed attempt on the normal retry path (section 8). The change is void if a heartbeat
+    comes before it.
+    """
+    if lease_expires_at <= min(now, times_out_at):
+        return _lose(job, JobError(code="visibility_timeout", message="the lease ended without a report"), now, limits)
+    if times_out_at > now:
+        return _lose(job, JobError(code="worker_death", message=f"worker {job.worker_id} fell silent"), now, limits)
+    started = timestamp_ms(job.started_at)
+    error = JobError(code="timeout", message=f"no report within {(times_out_at - started) / 1000:g} s")
+    error.details.update(
+        {
+            "timeout_kind": "execution",
+            "limit_seconds": (times_out_at - started) / 1000,
+            "elapsed_seconds": (now - started) / 1000,
+        }
+    )
+    outcome = retry.decide(_policy(job), job.attempt, error)
+    return replace(_failed(job, outcome, error, now, random, limits), overdue_at=now)
+
+
+def cancel(job: Job) -> Transition:
+    """Anyone may cancel a job that is not finished; a running one loses its lease."""
+    return _change(job, Trigger.CANCEL, _tail(job))
+
+
+def activate(job: Job) -> Transition:
+    """A pending job may run now."""
+    return _change(job, Trigger.ACTIVATE, _tail(job))
+
+
+def expire(job: Job) -> Transition:
+    """Nobody got the job within its time to live: discarded, and never among the dead letters."""
+    return _change(job, Trigger.EXPIRE, _tail(job))
+
+
+def retry_dead(job: Job) -> Transition:
+    """A dead letter starts over: attempt 0, the history of errors kept (design section 7)."""
+    return _change(job, Trigger.RETRY_DEAD, Job(errors=job.errors), attempt=0, fence=True)
+
+
+def _policy(job: Job) -> retry.Policy:
+    return retry.resolve(job.retry_policy if job.HasField("retry_policy") else None, job.max_attempts)
+
+
+def _failed(
+    job: Job, outcome: retry.Outcome, error: JobError, now: int, random: Callable[[], float], limits: Limits
+) -> Transition:
+    tail = _tail(job)
+    _append(tail, error, job.attempt, now, limits)
+    if outcome is retry.Outcome.RETRY:
+        tail.retry_delay_ms = retry.delay_ms(_policy(job), job.attempt, random)
+        return _change(job, Trigger.RETRY, tail, due_at=now + tail.retry_delay_ms)
+    return _exhaust(job, tail, now, dead=outcome is retry.Outcome.DEAD_LETTER)
+
+
+def _lose(job: Job, error: JobError, now: int, limits: Limits) -> Transition:
+    policy = _policy(job)
+    tail = _tail(job)
+    _append(tail, error, job.attempt, now, limits)
+    if job.attempt < policy.max_attempts:
+        return _change(job, Trigger.LOSE, tail, overdue_at=now)
+    return replace(_exhaust(job, tail, now, dead=policy.on_exhaustion == "dead_letter"), overdue_at=now)
+
+
+def _exhaust(job: Job, tail: Job, now: int, *, dead: bool) -> Transition:
+    tail.completed_at.CopyFrom(to_timestamp(now))
+    tail.dead_letter = dead
+    return _change(job, Trigger.EXHAUST, tail, dead=dead)
+
+
+def _tail(job: Job) -> Job:
+    """What stays of the changing fields whatever happens."""
+    return Job(errors=job.errors, retry_delay_ms=job.retry_delay_ms)
+
+
+def _append(tail: Job, error: JobError, attempt: int, now: int, limits: Limits) -> None:
+    entry = tail.errors.add()
+    entry.CopyFrom(error)
+    entry.attempt = attempt
+    entry.occurred_at.CopyFrom(to_timestamp(now))
+    del tail.errors[: -limits.errors_kept]
+
+
+def _change(
+    job: Job,
+    trigger: Trigger,
+    tail: Job,
+    *,
+    attempt: int | None = None,
+    due_at: int = 0,
+    overdue_at: int | None = None,
+    dead: bool = False,
+    fence: bool = False,
+) -> Transition:
+    target = _TARGETS.get((job.state, trigger))
+    if target is None:
+        raise refused(job, trigger)
+    return Transition(
+        job_id=job.id,
+        state=job.state,
+        lease=job.lease,
+        to=target,
+        attempt=job.attempt if attempt is None else attempt,
+        tail=tail.SerializeToString(),
+        overdue_at=overdue_at,
+        due_at=due_at,
+        dead=dead,
+        fence=fence,
+    )
