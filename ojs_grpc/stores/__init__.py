@@ -1,0 +1,128 @@
+"""Where jobs are kept. `open_store` turns a URL into one of the stores; only this module names them.
+
+A store is imported when its URL is opened, so that one that is not used needs nothing installed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ojs_grpc.core.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from ojs_grpc.stores.ports import Store
+
+_SYNCHRONOUS = ("full", "normal")
+_REDIS_OPTIONS = ("db", "username", "password")
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
+
+
+class _Request(NamedTuple):
+    """What `open_store` was asked for, the URL taken apart; `place` is what stands between scheme and options."""
+
+    url: str
+    place: str
+    options: Mapping[str, str]
+    clock: Clock
+    silence_ms: int
+    allow_eviction: bool
+
+
+class _Scheme(NamedTuple):
+    options: Sequence[str]
+    build: Callable[[_Request], "Store"]
+
+
+def open_store(
+    url: str, *, clock: Clock | None = None, silence_ms: int = 30_000, allow_eviction: bool = False
+) -> "Store":
+    """The store that a URL names, built but not yet opened: await its `open`.
+
+    The URL is one of
+
+        sqlite:///relative.db   sqlite:////absolute.db   an SQLite file; `?synchronous=normal` survives a crash of the
+                                                         process, but not of the machine
+        memory:                                          SQLite in memory, for this process alone
+        redis://  rediss://  unix://                     Redis over TCP, over TLS, and on a socket
+
+    Args:
+        url: characters of a path, a user name or a password that mean something in URLs are percent-encoded.
+        clock: the time; left out, the system's (which Redis then corrects).
+        silence_ms: a worker that has sent heartbeats and then none for this long is dead (behaviour section 6.3).
+        allow_eviction: use a Redis that may throw jobs away when its memory is full.
+
+    Raises:
+        ValueError: no such scheme or option, or nothing that is a URL. The message never shows a password.
+    """
+    name, separator, rest = url.partition(":")
+    scheme = _SCHEMES.get(name.lower()) if separator else None
+    if scheme is None:
+        # Of what is no URL, nothing is repeated: it may hold a password.
+        shown = f" {name!r}" if rest.startswith("//") and name.isalnum() else ""
+        raise ValueError(f"unknown store scheme{shown}; known are {', '.join(SCHEMES)}")
+    place, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for option in options:
+        if option not in scheme.options:
+            known = f"known are {', '.join(scheme.options)}" if scheme.options else "it takes none"
+            raise ValueError(f"unknown option {option!r} for a store at {name}:; {known}")
+    return scheme.build(_Request(url, place, options, clock or SystemClock(), silence_ms, allow_eviction))
+
+
+def _sqlite(request: _Request) -> "Store":
+    from ojs_grpc.stores.sqlite.store import SqliteStore
+
+    path = unquote(request.place.removeprefix("///"))
+    if not request.place.startswith("///") or not path or path.endswith("/"):
+        raise ValueError("an SQLite store is sqlite:///relative.db or sqlite:////absolute.db")
+    synchronous = request.options.get("synchronous", "full").lower()
+    if synchronous not in _SYNCHRONOUS:
+        raise ValueError(f"option synchronous must be one of {', '.join(_SYNCHRONOUS)}")
+    return SqliteStore(path, clock=request.clock, silence_ms=request.silence_ms, synchronous=synchronous.upper())
+
+
+def _memory(request: _Request) -> "Store":
+    from ojs_grpc.stores.sqlite.store import SqliteStore
+
+    if request.place not in ("", "//"):
+        raise ValueError("a store in memory is memory: and has no path")
+    return SqliteStore(None, clock=request.clock, silence_ms=request.silence_ms)
+
+
+def _redis(request: _Request) -> "Store":
+    from ojs_grpc.stores.redis.store import RedisStore
+
+    _check_address(request)
+    return RedisStore(
+        request.url, clock=request.clock, silence_ms=request.silence_ms, allow_eviction=request.allow_eviction
+    )
+
+
+def _check_address(request: _Request) -> None:
+    # The parsers that read this URL later quote what they stumble over, which may be half a password.
+    rule = "a Redis store is redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=n]"
+    try:
+        parts = urlsplit(request.url)
+        fine = request.place.startswith("//") and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fine = False
+    db = request.options.get("db", "0") if fine else ""
+    if fine and parts.scheme != "unix":
+        db = parts.path.strip("/") or db
+    if not fine or not db.isdecimal() or "#" in request.url:
+        raise ValueError(f"{rule}; other characters in a user name or password are percent-encoded")
+
+
+_SCHEMES: Final[Mapping[str, _Scheme]] = MappingProxyType(
+    {
+        "sqlite": _Scheme(("synchronous",), _sqlite),
+        "memory": _Scheme((), _memory),
+        "redis": _Scheme(_REDIS_OPTIONS, _redis),
+        "rediss": _Scheme((*_REDIS_OPTIONS, *_TLS_OPTIONS), _redis),
+        "unix": _Scheme(_REDIS_OPTIONS, _redis),
+    }
+)
+
+SCHEMES: Final = tuple(_SCHEMES)
+"""What a store's URL may begin with."""

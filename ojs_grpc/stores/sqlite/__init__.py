@@ -1,0 +1,9 @@
+"""The embedded store: an SQLite file, or a database in memory (design section 4).
+
+- store: what `open_store` gives out; each method hands an operation to the writer or a query to the reader
+- group_commit: the one writer; operations that arrive while a commit is under way share the next transaction
+- connection: opening and checking a file
+- session: what an operation works with inside a transaction
+- jobs, delivery, leases, schedule, queues, dead_letter, retention: operations and queries as plain functions, each with
+  its statements in the .sql file beside it
+"""

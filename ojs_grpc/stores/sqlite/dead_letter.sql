@@ -1,0 +1,17 @@
+-- name: total
+SELECT coalesce(sum(dead), 0) FROM queues WHERE :queue = '' OR name = :queue
+
+-- name: queues_from
+SELECT key, name FROM queues WHERE dead > 0 AND name >= :queue ORDER BY name
+
+-- name: page
+SELECT ended_at, seq, {RECORD}
+FROM jobs INDEXED BY jobs_dead JOIN envelopes USING (key)
+WHERE queue = :queue AND dead = 1 AND (ended_at, seq) > (:ended_at, :seq)
+ORDER BY ended_at, seq
+
+-- name: delete
+DELETE FROM jobs WHERE id = ? AND dead = 1 RETURNING key, queue
+
+-- name: delete_envelope
+DELETE FROM envelopes WHERE key = ?

@@ -1,0 +1,171 @@
+"""Giving out jobs and taking them back: claim, complete."""
+
+import json
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ojs_grpc_pb.v1 import worker_pb2
+
+from ojs_grpc.core.overlay import overlay
+from ojs_grpc.core.states import ACTIVE, AVAILABLE, COMPLETED
+from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Refusal
+from ojs_grpc.stores.sqlite.session import Session, Tally
+from ojs_grpc.stores.sqlite.statements import FOREVER, load, rows_by_id
+
+_SQL = load("delivery")
+_WITHDRAWN = (worker_pb2.WORKER_STATE_QUIET, worker_pb2.WORKER_STATE_TERMINATE)
+
+# What the changing fields weigh at most, beside the worker's name.
+_OVERHEAD_BYTES = 80
+
+
+def claim(session: Session, demands: Sequence[Demand], now: int, silence_ms: int) -> list[Claimed]:
+    """As in the port."""
+    workers = _workers(session.db, {worker for demand in demands for worker in demand.workers if worker})
+    silent_at = {worker: beat_at + silence_ms for worker, (_, beat_at) in workers.items() if beat_at + silence_ms > now}
+    tally = Tally()
+    given = []
+    for demand in demands:
+        slots = deque([worker for worker in demand.workers if worker not in workers or not workers[worker].withdrawn])
+        given.append(_serve(session, demand, slots, silent_at, now, tally))
+    session.count(tally)
+    return given
+
+
+class _Worker(NamedTuple):
+    withdrawn: bool
+    beat_at: int
+
+
+def _workers(db: sqlite3.Connection, names: Iterable[str]) -> Mapping[str, _Worker]:
+    """Those of the named workers that have ever sent a heartbeat."""
+    rows = rows_by_id(db, _SQL["workers"], list(names))
+    return {name: _Worker(state in _WITHDRAWN, beat_at) for name, (state, beat_at) in rows.items()}
+
+
+def _serve(
+    session: Session, demand: Demand, slots: deque[str], silent_at: Mapping[str, int], now: int, tally: Tally
+) -> Claimed:
+    """Fills one demand's slots, queue by queue."""
+    deliveries: list[Delivery] = []
+    room = demand.max_bytes
+    for name in demand.queues:
+        if not slots or room < 0:
+            break
+        queue = session.db.execute(_SQL["open_queue"], (name,)).fetchone()
+        if queue is None:
+            continue
+        rows, room = _take(session.db, queue[0], slots, room, now, first=not deliveries)
+        if rows:
+            deliveries += _lease(session, rows, name, demand.visibility_ms, slots, silent_at, now)
+            tally.leave(queue[0], AVAILABLE, len(rows))
+    return Claimed(deliveries, drained=bool(slots) and room >= 0)
+
+
+class _Row(NamedTuple):
+    key: int
+    id: str
+    attempt: int
+    enqueued_at: int
+    visibility_ms: int
+    timeout_ms: int
+    tail: bytes
+    envelope: bytes
+
+
+def _take(
+    db: sqlite3.Connection, queue: int, slots: deque[str], room: int, now: int, *, first: bool
+) -> tuple[list[_Row], int]:
+    """Reads the jobs at the head of the line that fit into `room` bytes, at least the `first` one.
+
+    Returns:
+        The jobs, and the room left; negative if a job did not fit.
+    """
+    rows: list[_Row] = []
+    cursor = db.execute(_SQL["next_in_line"], {"queue": queue, "now": now, "slots": len(slots)})
+    # Row by row, since a job may weigh a megabyte and most of them may not fit.
+    for row, worker in zip(map(_Row._make, cursor), slots, strict=False):
+        room -= len(row.envelope) + len(row.tail) + _OVERHEAD_BYTES + len(worker.encode())
+        if room < 0 and (rows or not first):
+            break
+        rows.append(row)
+    cursor.close()
+    return rows, room
+
+
+def _lease(
+    session: Session,
+    rows: Sequence[_Row],
+    queue: str,
+    visibility_ms: int,
+    slots: deque[str],
+    silent_at: Mapping[str, int],
+    now: int,
+) -> list[Delivery]:
+    """Leases these jobs to the workers in the first slots."""
+    deliveries = []
+    changes = []
+    for row, lease in zip(rows, session.numbers(len(rows)), strict=True):
+        worker = slots.popleft()
+        ends_at = now + (visibility_ms or row.visibility_ms)
+        wake_at = min(ends_at, now + (row.timeout_ms or FOREVER), silent_at.get(worker, FOREVER))
+        attempt = row.attempt + 1
+        changes.append((attempt, lease, now, ends_at, wake_at, worker, row.key))
+        changed = overlay(ACTIVE, attempt, lease, row.enqueued_at, now, 0, ends_at, worker)
+        deliveries.append(Delivery(row.id, lease, worker, queue, row.envelope + changed + row.tail))
+    session.db.executemany(_SQL["claim"], changes)
+    return deliveries
+
+
+class _Holder(NamedTuple):
+    key: int
+    queue: int
+    state: int
+    lease: int
+    worker: str
+    tail: bytes
+
+
+def complete(session: Session, completions: Sequence[Completion], now: int) -> list[Refusal | None]:
+    """As in the port."""
+    rows = rows_by_id(session.db, _SQL["holders"], [completion.job_id for completion in completions])
+    jobs = {job_id: _Holder(*row) for job_id, row in rows.items()}
+    tally = Tally()
+    done: list[int] = []
+    tails: list[tuple[bytes, int]] = []
+    outcomes: list[Refusal | None] = []
+    for completion in completions:
+        job = jobs.get(completion.job_id)
+        if job is None:
+            outcomes.append(Refusal(0))
+        elif not _holds(completion, job):
+            outcomes.append(Refusal(job.state, job.lease, job.worker))
+        else:
+            outcomes.append(None)
+            done.append(job.key)
+            if completion.tail:
+                tails.append((job.tail + completion.tail, job.key))
+            tally.leave(job.queue, job.state)
+            tally.enter(job.queue, COMPLETED)
+            # The same call may acknowledge a job twice.
+            jobs[completion.job_id] = job._replace(state=COMPLETED, worker="")
+    if done:
+        # One statement for all costs half of one for each; most jobs have no result to store.
+        order = {"first": session.numbers(len(done)).start, "keys": json.dumps(done), "now": now}
+        session.db.execute(_SQL["complete"], order)
+        session.db.executemany(_SQL["set_tail"], tails)
+    session.count(tally)
+    return outcomes
+
+
+def _holds(completion: Completion, job: _Holder) -> bool:
+    if job.state == AVAILABLE:
+        return 0 < completion.lease == job.lease
+    if job.state != ACTIVE:
+        return False
+    if completion.lease:
+        return completion.lease == job.lease
+    # A job claimed without a name is anybody's, as in core.lifecycle.check_holder.
+    return not completion.worker_id or job.worker in ("", completion.worker_id)

@@ -1,0 +1,22 @@
+-- name: key
+SELECT key FROM queues WHERE name = ?
+
+-- name: name
+SELECT name FROM queues WHERE key = ?
+
+-- name: create
+INSERT INTO queues (name, created_at) VALUES (?, ?) RETURNING key
+
+-- name: count
+UPDATE queues
+SET available = available + ?, finished = finished + ?, dead = dead + ?
+WHERE key = ?
+
+-- name: page
+SELECT name, paused, available, created_at FROM queues
+WHERE name > :after
+ORDER BY name
+LIMIT :limit
+
+-- name: total
+SELECT count(*) FROM queues

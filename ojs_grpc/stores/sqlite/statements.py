@@ -1,0 +1,58 @@
+"""SQL lives in files: `-- name: x` heads a statement, `{AVAILABLE}` stands for a state's number."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ojs_grpc.core import states
+from ojs_grpc.stores.sqlite.record import RECORD_COLUMNS
+
+FOREVER = 2**62
+"""A time that never comes, also after a lease has been added to it."""
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_WORDS = {
+    "{RECORD}": RECORD_COLUMNS,
+    **{f"{{{states.state_name(state).upper()}}}": str(state) for state in states.ALL},
+    "{TIMES_OUT_AT}": f"(CASE timeout_ms WHEN 0 THEN {FOREVER} ELSE started_at + timeout_ms END)",
+}
+
+
+def script(name: str) -> str:
+    """The text of a file, its words replaced."""
+    text = files(__package__).joinpath(f"{name}.sql").read_text("utf-8")
+    for word, meaning in _WORDS.items():
+        text = text.replace(word, meaning)
+    return text
+
+
+def load(name: str) -> Mapping[str, str]:
+    """The statements of a file by their names."""
+    parts = _NAME.split(script(name))[1:]
+    return {name: text.strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+# Up to here, a statement for each id is quicker than one for all.
+_FEW = 3
+
+
+def rows_by_id(db: sqlite3.Connection, statement: str, ids: Sequence[str]) -> dict[str, list[Any]]:
+    """What a statement finds for each of these ids, the id itself left out.
+
+    Args:
+        statement: selects the id first, and says `id = ?`.
+    """
+    if len(ids) <= _FEW:
+        rows = [row for id_ in ids for row in db.execute(statement, (id_,))]
+    else:
+        rows = db.execute(_for_many(statement), (json.dumps(ids),)).fetchall()
+    return {id_: rest for id_, *rest in rows}
+
+
+@cache
+def _for_many(statement: str) -> str:
+    return statement.replace("id = ?", "id IN (SELECT value FROM json_each(?))")

@@ -1,0 +1,1 @@
+"""One suite that every store runs: a file per noun of `ojs_grpc.stores.ports`."""
