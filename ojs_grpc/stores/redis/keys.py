@@ -1,0 +1,96 @@
+"""Every key name, in one place.
+
+A key carries its partition as hash tag (`pp`, two hex digits), so that all keys of a queue lie on one node of a
+cluster. The scripts put names together from the prefix `ojs:{pp}:` in the same way (`lua/`, `test_keys.py` compares).
+
+    j:<id>           string  a job's record, in the partition of its queue
+    at:<id>          string  where a job is whose id names this partition and whose queue has another; reserves the id
+    seq lease        string  counters: places in line, and leases
+    queues           hash    name of each queue -> when it was created
+    ready:<queue>    zset    available jobs by priority and place in line
+    paused           set     queues that deliver nothing
+    due              zset    scheduled and retryable jobs, by when they become available
+    ttl              zset    jobs that no worker has had yet, by when they expire
+    active           zset    active jobs by when somebody has to look at them
+    holders          hash    active job -> the process that streams it, and its worker
+    held:<worker>    set     active jobs of a worker
+    beat:<worker>    string  a worker's last heartbeat; where it claims, and in the partition of its name
+    places:<worker>  set     partitions where a worker claims; in the partition of its name
+    done:<queue>     list    completed and cancelled jobs, oldest first
+    discarded:<queue> list   discarded jobs, oldest first
+    dead:<queue>     zset    dead letters by when they were discarded
+    idem:<sha256>    string  what a repeated request is answered
+    claimed:<process> string what the last claim of a process leased
+
+What is not a job's or a queue's (beat, places, idem, claimed) expires by itself. Channels are `ojs:ready` and
+`ojs:released:<process>`.
+"""
+
+from hashlib import sha256
+from typing import Final
+
+from ojs_grpc.core.ids import PARTITIONS, partition_of_queue, tag
+
+READY_CHANNEL: Final = "ojs:ready"
+
+
+def released_channel(process: str) -> str:
+    """Where a process hears of jobs that its streams hold no longer."""
+    return f"ojs:released:{process}"
+
+
+def everywhere(name: str) -> list[str]:
+    """A key that every partition has, in each of them."""
+    return [f"ojs:{{{tag(partition)}}}:{name}" for partition in range(PARTITIONS)]
+
+
+QUEUES: Final = everywhere("queues")
+DUE: Final = everywhere("due")
+TTL: Final = everywhere("ttl")
+ACTIVE: Final = everywhere("active")
+
+
+def place_of(queue: str) -> str:
+    """The partition of a queue, as in key names."""
+    return tag(partition_of_queue(queue))
+
+
+def job_at(place: str, job_id: str) -> str:
+    """The record of a job, given the partition of its queue."""
+    return f"ojs:{{{place}}}:j:{job_id}"
+
+
+def job(job_id: str) -> str:
+    """The record of a job, unless its id names another partition than its queue's; then a pointer is beside it."""
+    return f"ojs:{{{job_id[-2:]}}}:j:{job_id}"
+
+
+def of_queue(name: str, queue: str) -> str:
+    """A key that every queue has: ready, done, discarded, dead."""
+    return f"ojs:{{{place_of(queue)}}}:{name}:{queue}"
+
+
+def home_of(name: str) -> str:
+    """The partition of a worker or a process, which is a matter of its name alone."""
+    return place_of(name)
+
+
+def beat(place: str, worker: str) -> str:
+    """The last heartbeat of a worker, in a partition where it claims or is at home."""
+    return f"ojs:{{{place}}}:beat:{worker}"
+
+
+def places(worker: str) -> str:
+    """The partitions where a worker claims."""
+    return f"ojs:{{{home_of(worker)}}}:places:{worker}"
+
+
+def claimed(process: str) -> str:
+    """What the last claim of a process leased."""
+    return f"ojs:{{{home_of(process)}}}:claimed:{process}"
+
+
+def idempotency(key: str) -> str:
+    """The answer to a request with this idempotency key."""
+    digest = sha256(key.encode()).hexdigest()
+    return f"ojs:{{{digest[:2]}}}:idem:{digest}"

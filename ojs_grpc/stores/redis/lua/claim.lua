@@ -1,0 +1,163 @@
+-- Leases available jobs to free slots, and remembers for how long as the answer may be lost (`unanswered`).
+--
+-- KEYS[1]   claimed:<process>
+-- KEYS[2..] demand by demand: ready:<queue> for each of its queues
+-- ARGV[1]   now
+-- ARGV[2]   after how many ms without a heartbeat a worker is dead
+-- ARGV[3]   a number that grows with each claim of the process; a claim with an older one came too late
+-- ARGV[4]   1 if the answer to an earlier claim was lost, whose memory must be kept, else 0
+-- ARGV[5]   how many ms to remember
+-- ARGV[6..] demand by demand: visibility_ms, 0 for each job's own; max_bytes; the bytes already given; the process, ''
+--           unless it streams the jobs; the number of queues; the number of slots; the worker of each slot
+--
+-- Result, empty if the claim came too late: for each demand a list: 1 if its queues hold nothing more for it, 2 if this
+-- claim stopped at too many expired jobs, else 0; then for each lease its slot (from 1), the job's id, its record
+-- before, and what that begins with from now on.
+
+-- @include states
+-- @include record
+-- @include later
+-- @include lease
+
+local WORKER_STATE_QUIET = 2
+-- A delivery shows times, a lease and the worker that its record does not have in this form.
+local OVERLAY_SIZE = 80
+-- Expired jobs passed over in one claim, so that it stays short.
+local MOST_EXPIRED = 500
+
+local now, silence_ms, nonce = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local memory = redis.call('GET', KEYS[1])
+if memory and nonce <= tonumber(string.match(memory, '^%d+')) then
+  return {}
+end
+-- For each lot of jobs a line: the claim's number, their prefix, their first and last lease, their ids.
+local leases, expired = {}, 0
+
+-- The slots that may be filled, and the last heartbeat of their workers.
+local function open_slots(prefix, first, last)
+  local slots, beats, states = {}, {}, {}
+  for place = first, last do
+    local worker = ARGV[place]
+    if not states[worker] then
+      beats[worker], states[worker] = last_beat(prefix, worker)
+    end
+    if states[worker] < WORKER_STATE_QUIET then
+      slots[#slots + 1] = place
+    end
+  end
+  return slots, beats
+end
+
+-- Leases `job` to a worker; the beginning of its new header.
+local function lease_to(demand, key, id, worker)
+  local prefix = demand.prefix
+  if job.started_at == 0 and job.expires_at > 0 then
+    later('ZREM', prefix .. 'ttl', id)
+  end
+  job.state, job.attempt, job.lease, job.started_at = ACTIVE, job.attempt + 1, demand.lease, now
+  job.due_at = now + (demand.visibility_ms > 0 and demand.visibility_ms or job.visibility_ms)
+  local changing = encode()
+  redis.call('SETRANGE', key, 0, changing)
+  later('ZADD', prefix .. 'active', wake_time(demand.beats[worker], silence_ms, now), id)
+  later('HSET', prefix .. 'holders', id, demand.process .. '/' .. worker)
+  if worker ~= '' then
+    later('SADD', prefix .. 'held:' .. worker, id)
+  end
+  return changing
+end
+
+-- Gives the demand a job, unless it weighs too much.
+local function give(demand, key, id, record)
+  local slot = demand.slots[demand.filled + 1]
+  local worker = ARGV[slot]
+  local size = #record - HEADER_SIZE + OVERLAY_SIZE + #worker
+  if demand.bytes > 0 and demand.bytes + size > demand.max_bytes then
+    demand.full = true
+    return
+  end
+  demand.filled, demand.bytes, demand.lease = demand.filled + 1, demand.bytes + size, demand.lease + 1
+  local given = demand.given
+  local place = #given
+  given[place + 1], given[place + 2] = slot - demand.first_slot + 1, id
+  given[place + 3], given[place + 4] = record, lease_to(demand, key, id, worker)
+end
+
+-- Fills slots from the head of one queue; false when nothing more can be filled from it in this claim.
+local function take_some(demand, ready)
+  demand.prefix = string.sub(ready, 1, 9)
+  local ids = redis.call('ZRANGE', ready, 0, math.min(#demand.slots - demand.filled, 250) - 1)
+  if #ids == 0 then
+    return false
+  end
+  demand.lease = redis.call('INCRBY', demand.prefix .. 'lease', #ids) - #ids
+  leases[#leases + 1] = string.format('\n%s %s %.0f %.0f', ARGV[3], demand.prefix, demand.lease + 1, demand.lease + #ids)
+  local gone = {}
+  for place, id in ipairs(ids) do
+    local key = demand.prefix .. 'j:' .. id
+    local record = redis.call('GET', key)
+    if record then
+      decode(record)
+    end
+    if record and job.expires_at > 0 and job.expires_at <= now and job.started_at == 0 then
+      expired = expired + 1
+    elseif record then
+      give(demand, key, id, record)
+    end
+    if demand.full then
+      break
+    end
+    gone[place] = id
+    leases[#leases + 1] = id
+  end
+  send('ZREM', ready, gone)
+  return not demand.full and demand.filled < #demand.slots and expired <= MOST_EXPIRED
+end
+
+local function paused(ready)
+  return redis.call('SISMEMBER', string.sub(ready, 1, 9) .. 'paused', string.sub(ready, 16)) == 1
+end
+
+-- Whether no queue from this one on can give the demand anything.
+local function drained(demand, first, last)
+  for place = first, last do
+    if redis.call('EXISTS', KEYS[place]) == 1 and not paused(KEYS[place]) then
+      return false
+    end
+  end
+  return true
+end
+
+local function serve(demand, first_queue, last_queue)
+  local queue = first_queue
+  while queue <= last_queue and #demand.slots > demand.filled and not demand.full and expired <= MOST_EXPIRED do
+    if not paused(KEYS[queue]) then
+      while take_some(demand, KEYS[queue]) do end
+    end
+    queue = queue + 1
+  end
+  if expired > MOST_EXPIRED and #demand.slots > demand.filled and not demand.full then
+    demand.given[1] = 2
+  elseif not demand.full and drained(demand, first_queue, last_queue) then
+    demand.given[1] = 1
+  end
+end
+
+local result, arg, key = {}, 6, 2
+while ARGV[arg] do
+  local queues, slots = tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
+  local demand = {
+    visibility_ms = tonumber(ARGV[arg]), max_bytes = tonumber(ARGV[arg + 1]), bytes = tonumber(ARGV[arg + 2]),
+    process = ARGV[arg + 3], first_slot = arg + 6, filled = 0, given = { 0 },
+  }
+  demand.slots, demand.beats = open_slots(string.sub(KEYS[key], 1, 9), arg + 6, arg + 5 + slots)
+  serve(demand, key, key + queues - 1)
+  result[#result + 1] = demand.given
+  arg, key = arg + 6 + slots, key + queues
+end
+send_all()
+if #leases > 0 then
+  local kept = ARGV[4] == '1' and memory and string.match(memory, '\n.*$') or ''
+  memory = ARGV[3] .. kept .. table.concat(leases, ' ')
+  redis.call('SET', KEYS[1], memory, 'PX', ARGV[5])
+end
+return result

@@ -1,0 +1,4 @@
+-- The values of JobState.
+
+local SCHEDULED, AVAILABLE, PENDING, ACTIVE = 1, 2, 3, 4
+local COMPLETED, RETRYABLE, CANCELLED, DISCARDED = 5, 6, 7, 8

@@ -1,0 +1,27 @@
+"""Queues."""
+
+from heapq import nsmallest
+
+from ojs_grpc.stores.ports import Page, QueueRow
+from ojs_grpc.stores.redis import keys
+from ojs_grpc.stores.redis.base import RedisBase
+
+
+class RedisQueues(RedisBase):
+    """Implements `QueueStore`."""
+
+    async def queues(self, after: str, limit: int) -> Page[QueueRow]:
+        created = await self._queues()
+        names = nsmallest(limit + 1, (name for name in created if name > after))
+        page = names[:limit]
+        facts = await self._run("queue_rows", [keys.of_queue("ready", name) for name in page], []) if page else []
+        rows = [
+            QueueRow(name, bool(paused), available, created[name])
+            for name, available, paused in zip(page, facts[::2], facts[1::2], strict=True)
+        ]
+        return Page(rows, page[-1] if len(names) > len(page) else "", len(created))
+
+    async def _queues(self) -> dict[str, int]:
+        """All queues, and when they were created."""
+        found = await self._run("queue_names", keys.QUEUES, [])
+        return {name.decode(): int(created) for name, created in zip(found[::2], found[1::2], strict=True)}

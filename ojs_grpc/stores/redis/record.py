@@ -1,0 +1,90 @@
+"""A job's record, as bytes: a header of fixed size, the queue's name, the envelope, the tail.
+
+One short string a job is the smallest that Redis can hold. `lua/includes/record.lua` says the same in Lua.
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+from ojs_grpc.core import states
+from ojs_grpc.core.envelope import NewJob
+from ojs_grpc.core.overlay import overlay
+
+_CHANGING = Struct("<BBI5q")
+_FIXED = Struct("<BB3qI")
+_HEADER = Struct(_CHANGING.format + _FIXED.format.removeprefix("<"))
+_SIZE = _HEADER.size
+
+
+class Header(NamedTuple):
+    """What scripts need to know of a job; what changes comes first.
+
+    Attributes:
+        dead: 1 for a dead letter.
+        ended_at: when the job became terminal.
+        due_at: scheduled or retryable: when it becomes available; active: when the lease ends.
+        rank: 100 - priority, so that it sorts and is never negative.
+    """
+
+    state: int
+    dead: int
+    attempt: int
+    lease: int
+    enqueued_at: int
+    started_at: int
+    ended_at: int
+    due_at: int
+    rank: int
+    queue_size: int
+    expires_at: int
+    visibility_ms: int
+    timeout_ms: int
+    envelope_size: int
+
+
+def pack(job: NewJob, now: int) -> bytes:
+    """The record of a new job."""
+    queue = job.queue.encode()
+    state = job.state
+    enqueued_at = now if state == states.AVAILABLE else 0
+    due_at = job.due_at if state == states.SCHEDULED else 0
+    rank = 100 - job.priority
+    header = _HEADER.pack(
+        *(state, 0, 0, 0, enqueued_at, 0, 0, due_at),
+        *(rank, len(queue), job.expires_at, job.visibility_ms, job.timeout_ms, len(job.envelope)),
+    )
+    return b"".join((header, queue, job.envelope))
+
+
+def header_of(record: bytes, changed: bytes = b"") -> Header:
+    """The header of a record, or what it is after its beginning has `changed`."""
+    if changed:
+        return Header._make(_CHANGING.unpack(changed) + _FIXED.unpack_from(record, _CHANGING.size))
+    return Header._make(_HEADER.unpack_from(record))
+
+
+def queue_of(record: bytes) -> str:
+    """The queue of a job."""
+    return record[_SIZE : _SIZE + record[_CHANGING.size + 1]].decode()
+
+
+def show(header: Header, record: bytes, worker_id: str = "") -> bytes:
+    """The job as it stands under this header, whatever the record's own says."""
+    start = _SIZE + header.queue_size
+    end = start + header.envelope_size
+    changed = overlay(
+        header.state,
+        header.attempt,
+        header.lease,
+        header.enqueued_at,
+        header.started_at,
+        header.ended_at,
+        header.due_at,
+        worker_id,
+    )
+    return b"".join((record[start:end], changed, record[end:]))
+
+
+def job_of(record: bytes, worker_id: bytes = b"") -> bytes:
+    """The job as it stands."""
+    return show(header_of(record), record, worker_id.decode())

@@ -1,0 +1,18 @@
+"""Jobs that wait for a time."""
+
+from ojs_grpc.stores.ports import ExpiredJobs, Promotion
+from ojs_grpc.stores.redis import keys, record
+from ojs_grpc.stores.redis.base import ANSWER_BYTES, RedisBase
+
+
+class RedisSchedule(RedisBase):
+    """Implements `ScheduleStore`."""
+
+    async def promote(self, now: int, limit: int) -> Promotion:
+        count, next_at, *queues = await self._run("promote", keys.DUE, [now, limit, self._process])
+        self._tell_ready([queue.decode() for queue in queues])
+        return Promotion(count, next_at)
+
+    async def expired(self, now: int, limit: int) -> ExpiredJobs:
+        next_at, *found = await self._run("expired", keys.TTL, [now, limit, ANSWER_BYTES])
+        return ExpiredJobs([record.job_of(data) for data in found], next_at)
