@@ -1,0 +1,67 @@
+"""Reading jobs and changing them by decision: read, decide, apply, and again if somebody else was faster."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ojs_grpc_pb.v1.job_pb2 import Job
+
+from ojs_grpc.core import states
+from ojs_grpc.core.transition import Transition
+from ojs_grpc.errors import JobNotFound, StoreError
+from ojs_grpc.operations.alarm import Alarm
+from ojs_grpc.operations.coalescing import Coalescer
+from ojs_grpc.stores.ports import Store
+
+# Each lost race means that another change of the same job went through; nobody changes one job that often.
+_ATTEMPTS = 20
+_MAX_ITEMS = 256
+
+
+class Changes:
+    """The one way by which decided transitions reach the store.
+
+    Args:
+        released: told of every job that left the active state, so that its slot frees.
+        due: told of every time at which a job is to become available.
+    """
+
+    def __init__(self, store: Store, released: Callable[[Iterable[str]], None], due: Alarm) -> None:
+        self._store = store
+        self._released = released
+        self._due = due
+        self._reads: Coalescer[str, bytes | None] = Coalescer(store.read, _MAX_ITEMS)
+        self._writes: Coalescer[Transition, bytes | None] = Coalescer(self.apply, _MAX_ITEMS)
+
+    async def read(self, job_id: str) -> bytes:
+        """The job as it stands, serialised.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        data = await self._reads.submit(job_id)
+        if data is None:
+            raise JobNotFound(job_id)
+        return data
+
+    async def change(self, job_id: str, decide: Callable[[Job], Transition]) -> bytes:
+        """Changes a job by what `decide` says of its present state, atomically; the job afterwards.
+
+        Raises:
+            JobNotFound: no job has this id.
+            InvalidState: or whatever else `decide` raises.
+        """
+        for _ in range(_ATTEMPTS):
+            transition = decide(Job.FromString(await self.read(job_id)))
+            data = await self._writes.submit(transition)
+            if data is not None:
+                return data
+        raise StoreError(f"job {job_id} kept changing")
+
+    async def apply(self, transitions: Sequence[Transition]) -> list[bytes | None]:
+        """As `JobStore.apply`, at the store's present time; frees the slots of jobs that are no longer active."""
+        results = await self._store.apply(transitions, self._store.clock.now())
+        applied = [transition for transition, data in zip(transitions, results, strict=True) if data is not None]
+        self._released(transition.job_id for transition in applied if transition.state == states.ACTIVE)
+        for transition in applied:
+            if transition.due_at:
+                self._due.advance(transition.due_at)
+        return results

@@ -1,0 +1,88 @@
+"""Many callers, one store call (design section 2, idea 2).
+
+While a call to the store is in flight, what arrives queues up and leaves together as the next call. No timer: when
+idle, an item leaves at once; under load, one round trip carries dozens.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+# So many items share the cost of a call well enough; more of them would only wait for each other.
+_ENOUGH = 16
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Coalescer(Generic[Item, Result]):
+    """Turns single submissions into sequences for a store method that answers item by item.
+
+    Args:
+        call: takes items, gives a result for each, in order. What it raises, all callers of that call get.
+        max_weight: how much one call may carry; a single item may be heavier.
+        weigh: an item's weight; 1 by default.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        max_weight: int,
+        weigh: Callable[[Item], int] = lambda _: 1,
+    ) -> None:
+        self._call = call
+        self._max_weight = max_weight
+        self._weigh = weigh
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def submit(self, item: Item) -> "asyncio.Future[Result]":
+        """Sends the item with the next call. Cancelling the future doesn't call back what was sent."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            # The task starts in the next turn of the loop, so that all arrivals of this turn go together.
+            self._task = asyncio.create_task(self._drain())
+        return future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                await self._let_more_arrive()
+                items, futures = self._take()
+                try:
+                    results = await self._call(items)
+                except Exception as error:  # noqa: BLE001 - it belongs to the callers
+                    for future in futures:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for future, result in zip(futures, results, strict=True):
+                        if not future.done():
+                            future.set_result(result)
+        finally:
+            self._task = None
+
+    async def _let_more_arrive(self) -> None:
+        """Waits as long as every turn of the loop brings another item, and there are not enough yet.
+
+        A fast store would else be called for each item alone, and its cost for a call is most of its cost for an item.
+        """
+        seen = 0
+        while seen < len(self._waiting) < _ENOUGH:
+            seen = len(self._waiting)
+            await asyncio.sleep(0)
+
+    def _take(self) -> "tuple[list[Item], list[asyncio.Future[Result]]]":
+        items: list[Item] = []
+        futures: list[asyncio.Future[Result]] = []
+        weight = 0
+        while self._waiting:
+            weight += self._weigh(self._waiting[0][0])
+            if items and weight > self._max_weight:
+                break
+            item, future = self._waiting.popleft()
+            items.append(item)
+            futures.append(future)
+        return items, futures

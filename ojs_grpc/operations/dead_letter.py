@@ -1,0 +1,58 @@
+"""Dead letters: discarded jobs that wait for somebody's decision (behaviour section 10)."""
+
+from ojs_grpc_pb.v1.job_pb2 import Job
+
+from ojs_grpc.core import lifecycle
+from ojs_grpc.core.envelope import queue_rule
+from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.transition import Transition
+from ojs_grpc.errors import InvalidRequest, NotFound, Violation
+from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.queues import page_size
+from ojs_grpc.stores.ports import Page, Store
+
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 1000
+
+
+class DeadLetters:
+    """Operations on dead letters."""
+
+    def __init__(self, store: Store, changes: Changes, limits: Limits) -> None:
+        self._store = store
+        self._changes = changes
+        self._limits = limits
+
+    async def list(self, queue: str, limit: int, cursor: str) -> Page[bytes]:
+        """Dead letters of one queue or, if it is empty, of all: serialised jobs, oldest first within a queue.
+
+        Raises:
+            InvalidRequest: a bad queue name, limit or cursor.
+        """
+        if queue and (rule := queue_rule(queue, self._limits)):
+            raise InvalidRequest([Violation("queue", rule)])
+        size = page_size(limit, _DEFAULT_LIMIT, _MAX_LIMIT)
+        return await self._store.dead_letters(queue, cursor, size, self._limits.reply_bytes)
+
+    async def retry(self, job_id: str) -> bytes:
+        """Makes a dead letter available again: attempt 0, its errors kept. The job afterwards.
+
+        Raises:
+            NotFound: it is no dead letter.
+        """
+
+        def decide(job: Job) -> Transition:
+            if not job.dead_letter:
+                raise NotFound("dead_letter", job_id)
+            return lifecycle.retry_dead(job)
+
+        return await self._changes.change(job_id, decide)
+
+    async def delete(self, job_id: str) -> None:
+        """Removes a dead letter for good.
+
+        Raises:
+            NotFound: it is no dead letter.
+        """
+        if not await self._store.delete_dead(job_id):
+            raise NotFound("dead_letter", job_id)

@@ -1,0 +1,223 @@
+"""Fetch, ack, nack, heartbeat (behaviour sections 2, 6 and 9)."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from random import random
+from typing import NamedTuple
+
+from google.protobuf.struct_pb2 import Struct, Value
+from ojs_grpc_pb.v1.job_pb2 import Job, JobError
+from ojs_grpc_pb.v1.worker_pb2 import WorkerState
+
+from ojs_grpc.core import lifecycle, states, values
+from ojs_grpc.core.envelope import queue_rule
+from ojs_grpc.core.ids import is_id
+from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.transition import Transition
+from ojs_grpc.core.wire import bytes_field
+from ojs_grpc.errors import (
+    InvalidRequest,
+    InvalidState,
+    JobNotFound,
+    NotFound,
+    OJSError,
+    PayloadTooLarge,
+    Violation,
+)
+from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.coalescing import Coalescer
+from ojs_grpc.operations.dispatcher import Consumer, Dispatcher
+from ojs_grpc.stores.ports import Completion, Refusal, Store
+from ojs_grpc.stores.ports import Delivery as Leased
+
+_MAX_COMPLETIONS = 256
+_MAX_FETCH = 256
+_MAX_QUEUES = 256
+
+# How a result that is no object travels for clients that know only `Job.result` (design section 7).
+_WRAPPED_RESULT = "ojs.value"
+
+
+class Holder(NamedTuple):
+    """What a caller says to show that it holds a job: its lease, or at least its name. Both may be missing."""
+
+    lease: int = 0
+    worker_id: str = ""
+
+
+class Beat(NamedTuple):
+    """The answer to a heartbeat.
+
+    Attributes:
+        new_deadline: the earliest new end of a lease; 0 if nothing was extended.
+        revoked: of the jobs that the caller named as its own, those that it no longer holds.
+    """
+
+    new_deadline: int
+    revoked: Sequence[str]
+
+
+class Delivery:
+    """Operations of workers."""
+
+    def __init__(self, store: Store, changes: Changes, dispatcher: Dispatcher, limits: Limits) -> None:
+        self._store = store
+        self._changes = changes
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._completions: Coalescer[Completion, Refusal | None] = Coalescer(self._complete, _MAX_COMPLETIONS)
+
+    async def fetch(
+        self, queues: Sequence[str], worker_id: str, count: int, wait_seconds: float, visibility_ms: int = 0
+    ) -> list[Leased]:
+        """Leases up to `count` jobs; waits for the first one as long as it may.
+
+        Returns:
+            Fewer than asked when there are no more, or when they weigh more than a reply may. If the caller is
+            cancelled meanwhile, what was leased goes back.
+
+        Raises:
+            InvalidRequest: no queues, or a bad name.
+            StoreError: the store failed; nothing stays leased.
+        """
+        check_demand(queues, worker_id, self._limits)
+        if count < 0:
+            raise InvalidRequest([Violation("count", "must not be negative")])
+        consumer = Consumer(
+            tuple(queues), worker_id, min(count or 1, _MAX_FETCH), visibility_ms, streaming=False
+        )
+        self._dispatcher.open(consumer)
+        try:
+            await consumer.asked()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await consumer.wait()
+            taken = list(consumer.claimed)
+            consumer.claimed.clear()
+        finally:
+            # If the caller went away, this gives back what was leased for it.
+            self._dispatcher.close(consumer)
+        return taken
+
+    def give_back(self, leases: Sequence[tuple[str, int]]) -> None:
+        """Releases fetched jobs whose reply never reached the worker, without costing an attempt."""
+        self._dispatcher.give_back(leases)
+
+    async def ack(self, job_id: str, result: Struct | None, result_value: Value | None, holder: Holder) -> None:
+        """Completes a job and keeps its result.
+
+        Raises:
+            InvalidRequest: the result breaks a rule; the job stays active.
+            JobNotFound: no job has this id.
+            InvalidState: it is not active, or not held by this caller.
+        """
+        tail = self._result_tail(result, result_value)
+        refusal = await self._completions.submit(Completion(job_id, holder.lease, holder.worker_id, tail))
+        if refusal is not None:
+            raise _refused(job_id, refusal)
+        self._dispatcher.release((job_id,))
+
+    async def nack(self, job_id: str, error: JobError, holder: Holder, *, requeue: bool) -> Job:
+        """Fails an attempt, or gives the job back; the job afterwards.
+
+        Raises:
+            InvalidRequest: the error breaks a rule.
+            JobNotFound: no job has this id.
+            InvalidState: it is not active, or not held by this caller.
+        """
+        if rule := values.check(error.details, error.details.fields.values(), self._limits.nesting):
+            raise InvalidRequest([Violation("error.details", rule)])
+        kept = lifecycle.trim_error(error, self._limits)
+
+        def decide(job: Job) -> Transition:
+            lifecycle.check_holder(job, holder.lease, holder.worker_id)
+            return lifecycle.fail(job, kept, self._store.clock.now(), random, self._limits, requeue=requeue)
+
+        return Job.FromString(await self._changes.change(job_id, decide))
+
+    async def heartbeat(
+        self,
+        target: str,
+        worker_id: str,
+        worker_state: WorkerState.ValueType,
+        extend_ms: int,
+        lease: int = 0,
+        active_jobs: Iterable[str] = (),
+    ) -> Beat:
+        """A sign of life of a worker, or of one job (behaviour section 6.2).
+
+        Args:
+            target: the id of a job, or the worker's own id, or empty.
+            extend_ms: the leases end so long from now; 0 for each job's own visibility timeout.
+            active_jobs: what the worker believes it holds.
+
+        Raises:
+            NotFound: neither a known job nor the worker.
+            InvalidState: the job is no longer held; everything else that the worker holds was extended all the same.
+        """
+        job_id = target if target != worker_id else ""
+        if not job_id and not worker_id:
+            raise InvalidRequest([Violation("worker_id", "is required if id names no job")])
+        if len(worker_id) > self._limits.worker_id_chars:
+            raise InvalidRequest([Violation("worker_id", f"must be at most {self._limits.worker_id_chars} characters")])
+        if job_id and not is_id(job_id):
+            raise NotFound("job", job_id)
+        now = self._store.clock.now()
+        beat = await self._store.heartbeat(worker_id, worker_state, job_id, lease, extend_ms, now)
+        if beat.refusal is not None:
+            raise _refused(job_id, beat.refusal)
+        held = {job for job, _ in beat.jobs}
+        revoked = [job for job in active_jobs if job not in held]
+        return Beat(min((deadline for _, deadline in beat.jobs), default=0), revoked)
+
+    async def _complete(self, completions: Sequence[Completion]) -> list[Refusal | None]:
+        return await self._store.complete(completions, self._store.clock.now())
+
+    def _result_tail(self, result: Struct | None, result_value: Value | None) -> bytes:
+        """The result fields of a job: any JSON value in our field, and an object in the spec's."""
+        if result_value is not None and result_value.HasField("struct_value"):
+            result, result_value = result_value.struct_value, None
+        if result_value is None and result is not None and list(result.fields) == [_WRAPPED_RESULT]:
+            result_value = result.fields[_WRAPPED_RESULT]
+        if result_value is not None and (result is None or list(result.fields) != [_WRAPPED_RESULT]):
+            result = Struct()
+            result.fields[_WRAPPED_RESULT].CopyFrom(result_value)
+        if result is None:
+            return b""
+        if rule := values.check(result, result.fields.values(), self._limits.nesting + 1):
+            raise InvalidRequest([Violation("result", rule)])
+        tail = bytes_field(Job.RESULT_FIELD_NUMBER, result.SerializeToString())
+        if len(tail) > self._limits.result_bytes:
+            raise PayloadTooLarge([Violation("result", f"must be at most {self._limits.result_bytes} bytes")])
+        if result_value is not None:
+            tail += bytes_field(Job.RESULT_VALUE_FIELD_NUMBER, result_value.SerializeToString())
+        return tail
+
+
+def check_demand(queues: Sequence[str], worker_id: str, limits: Limits) -> None:
+    """Checks what a fetch or a stream asks for.
+
+    Raises:
+        InvalidRequest: no queues, too many, a bad name, or too long a worker id.
+    """
+    broken = [
+        Violation(f"queues[{index}]", rule) for index, queue in enumerate(queues) if (rule := queue_rule(queue, limits))
+    ]
+    if not queues:
+        broken.append(Violation("queues", "must name a queue at least"))
+    if len(queues) > _MAX_QUEUES:
+        broken = [Violation("queues", f"must be at most {_MAX_QUEUES}")]
+    if len(worker_id) > limits.worker_id_chars:
+        broken.append(Violation("worker_id", f"must be at most {limits.worker_id_chars} characters"))
+    if broken:
+        raise InvalidRequest(broken)
+
+
+def _refused(job_id: str, refusal: Refusal) -> OJSError:
+    """The error for a report that the store refused."""
+    if not refusal.state:
+        return JobNotFound(job_id)
+    current = states.state_name(refusal.state)
+    reason = f"job {job_id} is active under another lease or worker" if refusal.state == states.ACTIVE else ""
+    return InvalidState(job_id, current, states.state_name(states.ACTIVE), reason)

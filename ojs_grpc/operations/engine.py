@@ -1,0 +1,71 @@
+"""All operations over one store: what a binding is given."""
+
+import asyncio
+from collections.abc import Sequence
+
+from ojs_grpc.core.envelope import Defaults
+from ojs_grpc.errors import ServerStopping
+from ojs_grpc.operations.alarm import Alarm
+from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.dead_letter import DeadLetters
+from ojs_grpc.operations.delivery import Delivery
+from ojs_grpc.operations.dispatcher import Dispatcher
+from ojs_grpc.operations.jobs import Jobs
+from ojs_grpc.operations.queues import Queues
+from ojs_grpc.operations.streams import Streams
+from ojs_grpc.operations.system import System
+from ojs_grpc.stores.ports import Store
+
+
+class Engine:
+    """The operations by noun, and what happens between them. Also listens to the store (`stores.ports.Signals`)."""
+
+    def __init__(self, store: Store, defaults: Defaults) -> None:
+        self.store = store
+        self.defaults = defaults
+        self._dispatcher = Dispatcher(store, defaults.limits)
+        self.due = Alarm()
+        """Rings when a scheduled or retryable job is due."""
+        self.expiry = Alarm()
+        """Rings when a job's time to live ends."""
+        self.changes = Changes(store, self._dispatcher.release, self.due)
+        self.system = System(store)
+        self.jobs = Jobs(store, self.changes, defaults, self.due, self.expiry)
+        self.delivery = Delivery(store, self.changes, self._dispatcher, defaults.limits)
+        self.streams = Streams(self._dispatcher, defaults.limits)
+        self.queues = Queues(store)
+        self.dead_letters = DeadLetters(store, self.changes, defaults.limits)
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Opens the store and starts to hand out jobs.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+            ValueError: it is set up in a way that would lose jobs.
+        """
+        await self.store.open(self)
+        self._dispatcher.start(self.changes)
+        self._watch = asyncio.create_task(self.system.watch())
+
+    def end_streams(self) -> None:
+        """Ends all streams and polls with `ServerStopping`, and opens none from now on."""
+        self._dispatcher.refuse(ServerStopping())
+
+    async def stop(self) -> None:
+        """Gives back what was leased and not handed over, and closes the store."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._dispatcher.stop()
+        await self.store.close()
+
+    def ready(self, queues: Sequence[str]) -> None:
+        """See `Signals.ready`."""
+        if queues:
+            self._dispatcher.wake(queues)
+        else:
+            self._dispatcher.wake_all()
+
+    def released(self, job_ids: Sequence[str]) -> None:
+        """See `Signals.released`."""
+        self._dispatcher.release(job_ids)

@@ -1,0 +1,63 @@
+"""StreamJobs: jobs flow to a worker as its slots free (behaviour section 6.5)."""
+
+from collections.abc import Sequence
+
+from ojs_grpc.core.limits import Limits
+from ojs_grpc.errors import InvalidRequest, Violation
+from ojs_grpc.operations.delivery import check_demand
+from ojs_grpc.operations.dispatcher import REFILL_AT, Consumer, Dispatcher
+from ojs_grpc.stores.ports import Delivery
+
+
+class JobStream:
+    """One open stream. A job counts as delivered when the next one is asked for, or the stream is told so."""
+
+    def __init__(self, dispatcher: Dispatcher, consumer: Consumer) -> None:
+        self._dispatcher = dispatcher
+        self._consumer = consumer
+        self._on_its_way: Delivery | None = None
+
+    async def next(self) -> bytes:
+        """The next job; says that the one before is with the worker.
+
+        Raises:
+            OJSError: the server ends the stream.
+        """
+        self._on_its_way = None
+        consumer = self._consumer
+        if not consumer.claimed:
+            await consumer.wait()
+        self._on_its_way = delivery = consumer.claimed.popleft()
+        if len(consumer.claimed) == REFILL_AT or not consumer.claimed:
+            self._dispatcher.refill(consumer)
+        return delivery.job
+
+    def close(self) -> None:
+        """Ends the stream: what was leased and not delivered goes back at once. May be called twice."""
+        if self._on_its_way is not None:
+            self._consumer.claimed.appendleft(self._on_its_way)
+            self._on_its_way = None
+        self._dispatcher.close(self._consumer)
+
+
+class Streams:
+    """Opens streams."""
+
+    def __init__(self, dispatcher: Dispatcher, limits: Limits) -> None:
+        self._dispatcher = dispatcher
+        self._limits = limits
+
+    def open(self, queues: Sequence[str], worker_id: str, max_concurrent: int, visibility_ms: int = 0) -> JobStream:
+        """Starts a stream of jobs, at most `max_concurrent` (0: one) leased and not yet ended.
+
+        Raises:
+            InvalidRequest: no queues, no worker id, or a bad value.
+        """
+        check_demand(queues, worker_id, self._limits)
+        if not worker_id:
+            raise InvalidRequest([Violation("worker_id", "is required")])
+        if max_concurrent < 0:
+            raise InvalidRequest([Violation("max_concurrent", "must not be negative")])
+        consumer = Consumer(tuple(queues), worker_id, max_concurrent or 1, visibility_ms, streaming=True)
+        self._dispatcher.open(consumer)
+        return JobStream(self._dispatcher, consumer)
