@@ -1,0 +1,57 @@
+"""Replies put together from jobs that are bytes already (design section 2, idea 1)."""
+
+from collections.abc import Iterable, Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from ojs_grpc_pb.v1 import job_pb2
+
+from ojs_grpc.core.duration import duration_ms
+from ojs_grpc.core.wire import bytes_field, varint_field
+from ojs_grpc.errors import InvalidRequest, Violation
+
+
+def job_reply(job: bytes) -> bytes:
+    """An EnqueueResponse, GetJobResponse, CancelJobResponse, ActivateJobResponse or RetryDeadLetterResponse.
+
+    In each of them the job is field 1.
+    """
+    return bytes_field(1, job)
+
+
+def jobs_reply(jobs: Iterable[bytes]) -> bytes:
+    """A FetchResponse, or the start of an EnqueueBatchResponse or ListDeadLetterResponse: the jobs are field 1."""
+    return b"".join([bytes_field(1, job) for job in jobs])
+
+
+def batch_reply(jobs: Sequence[bytes], reply_bytes: int) -> bytes:
+    """An EnqueueBatchResponse.
+
+    Stock clients refuse messages above 4 MiB, and all jobs are stored by now. So if the jobs are larger than
+    `reply_bytes` together, they are given without the two fields that make them large, `args` and `meta`.
+    """
+    if sum(map(len, jobs)) > reply_bytes:
+        jobs = [_without_payload(job) for job in jobs]
+    return jobs_reply(jobs) + varint_field(job_pb2.EnqueueBatchResponse.COUNT_FIELD_NUMBER, len(jobs))
+
+
+def milliseconds(value: Duration, field: str) -> int:
+    """A duration in a request, as ms.
+
+    Raises:
+        InvalidRequest: it is no valid duration, or negative.
+    """
+    try:
+        ms = duration_ms(value)
+    except ValueError as error:
+        raise InvalidRequest([Violation(field, str(error))]) from None
+    if ms < 0:
+        raise InvalidRequest([Violation(field, "must not be negative")])
+    return ms
+
+
+def _without_payload(data: bytes) -> bytes:
+    job = job_pb2.Job.FromString(data)
+    job.ClearField("args")
+    job.ClearField("meta")
+    return job.SerializeToString()
+

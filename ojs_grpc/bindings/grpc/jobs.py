@@ -1,0 +1,29 @@
+"""Enqueue, EnqueueBatch, GetJob, CancelJob, ActivateJob."""
+
+from ojs_grpc_pb.v1 import job_pb2
+
+from ojs_grpc.bindings.grpc.call import Call
+from ojs_grpc.bindings.grpc.encoding import batch_reply, job_reply
+from ojs_grpc.operations.engine import Engine
+
+
+class JobsServicer:
+    """RPCs on jobs."""
+
+    engine: Engine
+
+    async def enqueue(self, request: job_pb2.EnqueueRequest, call: Call) -> bytes:
+        return job_reply(await self.engine.jobs.enqueue(request, call.enqueue_context))
+
+    async def enqueue_batch(self, request: job_pb2.EnqueueBatchRequest, call: Call) -> bytes:
+        jobs = await self.engine.jobs.enqueue_batch(request, call.enqueue_context)
+        return batch_reply(jobs, self.engine.defaults.limits.reply_bytes)
+
+    async def get_job(self, request: job_pb2.GetJobRequest, _: Call) -> bytes:
+        return job_reply(await self.engine.jobs.get(request.job_id))
+
+    async def cancel_job(self, request: job_pb2.CancelJobRequest, _: Call) -> bytes:
+        return job_reply(await self.engine.jobs.cancel(request.job_id))
+
+    async def activate_job(self, request: job_pb2.ActivateJobRequest, _: Call) -> bytes:
+        return job_reply(await self.engine.jobs.activate(request.job_id))

@@ -1,0 +1,86 @@
+"""The one table from error to gRPC status, and the details that go with it (design section 7, wire section 3).
+
+Handlers never choose a code. Every status carries an ErrorInfo; broken rules a BadRequest; what may be tried again at a
+known time a RetryInfo. All of it stays below the 8 KiB that HTTP/2 peers accept as trailers.
+"""
+
+from collections.abc import Iterator
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from ojs_grpc import errors
+
+DOMAIN = "openjobspec.org"
+_DETAILS_KEY = "grpc-status-details-bin"
+_RETRY_AFTER_KEY = "retry-after"
+
+# The most special class that an error is an instance of counts.
+CODES: dict[type[errors.OJSError], grpc.StatusCode] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.PayloadTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.DuplicateJob: grpc.StatusCode.ALREADY_EXISTS,
+    errors.InvalidState: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
+    errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.OJSError: grpc.StatusCode.INTERNAL,
+}
+
+_MESSAGE_CHARS = 1000
+_RULES = 15
+_RULE_CHARS = 120
+_DETAIL_CHARS = 200
+
+
+def code_of(error: errors.OJSError) -> grpc.StatusCode:
+    """The status code for an error."""
+    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+
+
+def status_of(error: errors.OJSError, request_id: str) -> Status:
+    """The whole status for an error."""
+    status = Status(code=code_of(error).value[0], message=_cut(error.message, _MESSAGE_CHARS))
+    for detail in _details(error, request_id):
+        packed = Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def trailers_of(status: Status, error: errors.OJSError) -> tuple[tuple[str, str | bytes], ...]:
+    """The metadata by which a status' details travel, and the seconds after which to try again."""
+    trailers: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, status.SerializeToString()),)
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        trailers += ((_RETRY_AFTER_KEY, f"{retry_after:g}"),)
+    return trailers
+
+
+def _details(error: errors.OJSError, request_id: str) -> Iterator[Message]:
+    facts = {key: _cut(value, _DETAIL_CHARS) for key, value in error.details.items()}
+    facts["retryable"] = "true" if error.retryable else "false"
+    facts["request_id"] = request_id
+    yield ErrorInfo(reason=error.code, domain=DOMAIN, metadata=facts)
+    if isinstance(error, errors.InvalidRequest):
+        yield BadRequest(
+            field_violations=[
+                BadRequest.FieldViolation(field=_cut(field, _RULE_CHARS), description=_cut(rule, _RULE_CHARS))
+                for field, rule in error.violations[:_RULES]
+            ]
+        )
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        info = RetryInfo()
+        info.retry_delay.FromMilliseconds(round(retry_after * 1000))
+        yield info
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[: chars - 1] + "…"
