@@ -1,0 +1,98 @@
+"""The requests that the load sends: small jobs, about 180 bytes each once stored."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.struct_pb2 import Value
+from ojs_grpc_pb.v1 import job_pb2, queue_pb2, service_pb2, worker_pb2
+
+JOB_TYPE = "bench.measure"
+_SECOND_ARGUMENT = "customers/0000042/invoices/2025-11/0000917-first-reminder-in-german.pdf"
+
+_SERVICE = "/ojs.v1.OJSService/"
+HEALTH = _SERVICE + "Health"
+ENQUEUE = _SERVICE + "Enqueue"
+ENQUEUE_BATCH = _SERVICE + "EnqueueBatch"
+FETCH = _SERVICE + "Fetch"
+ACK = _SERVICE + "Ack"
+STREAM_JOBS = _SERVICE + "StreamJobs"
+LIST_QUEUES = _SERVICE + "ListQueues"
+
+
+def arguments(first: float = 1042.0) -> list[Value]:
+    """The two arguments of every job."""
+    return [Value(number_value=first), Value(string_value=_SECOND_ARGUMENT)]
+
+
+def enqueue(queue: str, first_argument: float = 1042.0) -> bytes:
+    """An EnqueueRequest of one job."""
+    options = job_pb2.EnqueueOptions(queue=queue)
+    return job_pb2.EnqueueRequest(type=JOB_TYPE, args=arguments(first_argument), options=options).SerializeToString()
+
+
+def enqueue_batch(queue: str, jobs: int, due: datetime | None = None) -> bytes:
+    """An EnqueueBatchRequest of equal jobs, to be delivered from `due` on (default: at once)."""
+    options = job_pb2.EnqueueOptions(queue=queue)
+    if due is not None:
+        options.delay_until.FromDatetime(due.astimezone(UTC))
+    entry = job_pb2.BatchJobEntry(type=JOB_TYPE, args=arguments())
+    return job_pb2.EnqueueBatchRequest(jobs=[entry] * jobs, default_options=options).SerializeToString()
+
+
+def batch_count(reply: bytes) -> int:
+    """How many jobs an EnqueueBatchResponse reports as stored."""
+    return len(job_pb2.EnqueueBatchResponse.FromString(reply).jobs)
+
+
+def fetch(queue: str, count: int) -> bytes:
+    """A FetchRequest for up to `count` jobs."""
+    return worker_pb2.FetchRequest(queues=[queue], count=count, worker_id="bench").SerializeToString()
+
+
+def fetched_ids(reply: bytes) -> list[str]:
+    """The job ids in a FetchResponse."""
+    return [job.id for job in worker_pb2.FetchResponse.FromString(reply).jobs]
+
+
+def ack(job_id: str) -> bytes:
+    """An AckRequest without a result, as stock clients send it."""
+    return worker_pb2.AckRequest(job_id=job_id).SerializeToString()
+
+
+def stream_jobs(queue: str, worker: str, max_concurrent: int) -> bytes:
+    """A StreamJobsRequest."""
+    request = worker_pb2.StreamJobsRequest(queues=[queue], worker_id=worker, max_concurrent=max_concurrent)
+    return request.SerializeToString()
+
+
+def health() -> bytes:
+    """A HealthRequest."""
+    return service_pb2.HealthRequest().SerializeToString()
+
+
+def is_healthy(reply: bytes) -> bool:
+    """Whether a HealthResponse says OK."""
+    return service_pb2.HealthResponse.FromString(reply).status == service_pb2.HEALTH_STATUS_OK
+
+
+def list_queues(cursor: str = "") -> bytes:
+    """A ListQueuesRequest for one page."""
+    return queue_pb2.ListQueuesRequest(limit=100, cursor=cursor).SerializeToString()
+
+
+def listed_queues(reply: bytes) -> tuple[dict[str, int], str]:
+    """Available jobs by queue, and the cursor of the next page."""
+    response = queue_pb2.ListQueuesResponse.FromString(reply)
+    return {queue.name: queue.available_count for queue in response.queues}, response.next_cursor
+
+
+def parse_job(message: bytes) -> job_pb2.Job:
+    """A delivered job."""
+    return job_pb2.Job.FromString(message)
+
+
+def envelope_bytes(enqueue_reply: bytes) -> int:
+    """Size of what is written once per job: the job of an EnqueueResponse without what changes later."""
+    job = job_pb2.EnqueueResponse.FromString(enqueue_reply).job
+    job.ClearField("state")
+    job.ClearField("enqueued_at")
+    return job.ByteSize()

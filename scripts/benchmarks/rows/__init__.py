@@ -1,0 +1,19 @@
+"""The rows by name, in the order in which they run. Each is a function from the session to its figures."""
+
+from collections.abc import Callable
+
+from benchmarks.meter import Row
+from benchmarks.rows.delivery import fetch_ack_50, stream
+from benchmarks.rows.enqueue import batch_500, unary_1, unary_64
+from benchmarks.rows.idle import idle
+from benchmarks.rows.latency import latency
+from benchmarks.rows.memory import memory
+from benchmarks.rows.million import million
+from benchmarks.session import Session
+
+ROWS: dict[str, Callable[[Session], Row]] = {
+    row.__name__: row for row in (unary_1, unary_64, batch_500, stream, fetch_ack_50, latency, memory, idle, million)
+}
+
+LEFT_OUT_WHEN_QUICK = {"million"}
+REDIS_ONLY = {"memory"}

@@ -1,0 +1,52 @@
+"""What a job takes in Redis."""
+
+import time
+
+from benchmarks import calls
+from benchmarks.meter import Row
+from benchmarks.session import Session
+from benchmarks.stores import RedisStore
+
+
+def memory(session: Session) -> Row:
+    """Bytes of Redis memory for a waiting job, and for the same job when it is completed.
+
+    Growth of `used_memory` without client buffers, while nothing else happens. It contains whatever the service writes
+    per job: the envelope, index entries, events. Completed jobs are fewer than waiting ones; their figure is that of a
+    waiting job plus the growth per job that was completed.
+    """
+    store, scale = session.store, session.scale
+    if not isinstance(store, RedisStore):
+        raise TypeError("only Redis tells how much memory it uses")
+    queue = session.fresh_queue("memory")
+    # The first jobs of a queue bring what exists once per queue.
+    session.fill(queue, 1000)
+    _finish(session, queue, 300)
+
+    empty = _settled(store)
+    session.fill(queue, scale.waiting)
+    full = _settled(store)
+    finished = _finish(session, queue, scale.finished)
+    done = _settled(store)
+
+    waiting_bytes = (full - empty) / scale.waiting
+    return {
+        "waiting_bytes": waiting_bytes,
+        "finished_bytes": waiting_bytes + (done - full) / finished,
+        "envelope_bytes": session.envelope_bytes,
+        "waiting_jobs": scale.waiting,
+        "finished_jobs": finished,
+    }
+
+
+def _finish(session: Session, queue: str, jobs: int) -> int:
+    load: calls.Load = session.loads[0].run(
+        calls.fetch_and_ack, target=session.service.target, queue=queue, jobs=jobs, fetch_count=50, workers=2
+    )
+    return load.count
+
+
+def _settled(store: RedisStore) -> int:
+    """The memory in use once Redis has resized its tables and buffers."""
+    time.sleep(1.0)
+    return store.used_memory()
