@@ -14,7 +14,7 @@
      x  Unsupported
      x  StoreError
         x  StoreUnavailable
-        x  StoreTimeout
+           x  StoreTimeout
 
 Each class carries the OJS code (lower case, as in the spec's error catalogue) and whether a caller may try again.
 Transport codes are the bindings' business: each has one table from class to status.
@@ -159,7 +159,7 @@ class StoreUnavailable(StoreError):
         self.retry_after = retry_after
 
 
-class StoreTimeout(StoreError):
+class StoreTimeout(StoreUnavailable):
     """The store did not answer in time."""
 
     code = "backend_timeout"

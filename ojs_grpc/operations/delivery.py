@@ -93,6 +93,8 @@ class Delivery:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
                     await consumer.wait()
+            # With a question under way, nobody knows yet whether there is nothing.
+            await consumer.asked()
             taken = list(consumer.claimed)
             consumer.claimed.clear()
         finally:
@@ -127,7 +129,7 @@ class Delivery:
             InvalidState: it is not active, or not held by this caller.
         """
         if rule := values.check(error.details, error.details.fields.values(), self._limits.nesting):
-            raise InvalidRequest([Violation("error.details", rule)])
+            raise values.refusal("error.details", rule)
         kept = lifecycle.trim_error(error, self._limits)
 
         def decide(job: Job) -> Transition:
@@ -180,13 +182,13 @@ class Delivery:
             result, result_value = result_value.struct_value, None
         if result_value is None and result is not None and list(result.fields) == [_WRAPPED_RESULT]:
             result_value = result.fields[_WRAPPED_RESULT]
-        if result_value is not None and (result is None or list(result.fields) != [_WRAPPED_RESULT]):
+        if result_value is not None:
             result = Struct()
             result.fields[_WRAPPED_RESULT].CopyFrom(result_value)
         if result is None:
             return b""
-        if rule := values.check(result, result.fields.values(), self._limits.nesting + 1):
-            raise InvalidRequest([Violation("result", rule)])
+        if rule := values.check(result, result.fields.values(), self._limits.nesting):
+            raise values.refusal("result", rule)
         tail = bytes_field(Job.RESULT_FIELD_NUMBER, result.SerializeToString())
         if len(tail) > self._limits.result_bytes:
             raise PayloadTooLarge([Violation("result", f"must be at most {self._limits.result_bytes} bytes")])

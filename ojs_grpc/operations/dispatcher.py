@@ -55,7 +55,7 @@ class Consumer:
         self.claimed: deque[Delivery] = deque()
         """What is leased for this consumer and not yet taken by it."""
         self.closed = False
-        self.was_asked = False
+        self.asking = True
         self.passed_over = False
         """The store gave its slots nothing although there were jobs: its worker winds down. Asked again in a while."""
         self._capacity = capacity
@@ -74,12 +74,12 @@ class Consumer:
         return min(self._capacity - len(self.held), _WINDOW - len(self.claimed))
 
     async def asked(self) -> None:
-        """Returns when the store was asked for jobs on its behalf at least once.
+        """Returns when the store has answered what was asked on its behalf, once at least.
 
         Raises:
             OJSError: as `wait`.
         """
-        while not (self.was_asked or self.claimed):
+        while self.asking and not self.claimed:
             await self._wait_for_change()
 
     async def wait(self) -> None:
@@ -93,7 +93,7 @@ class Consumer:
 
     def mark_asked(self) -> None:
         """See `asked`."""
-        self.was_asked = True
+        self.asking = False
         self._notify()
 
     def give(self, delivery: Delivery) -> None:
@@ -288,6 +288,9 @@ class Dispatcher:
         asked = {queue for demand, _ in groups for queue in demand.queues}
         # What is said to be ready during the claim stays ready, whatever the claim finds.
         self._ready -= asked
+        for demand, seats in groups:
+            if not demand.streaming:
+                seats[0].asking = True
         try:
             claims = await self._store.claim([demand for demand, _ in groups], self._store.clock.now())
         except BaseException:

@@ -30,6 +30,7 @@ class Call:
 
     def __init__(self, context: Context, now: int) -> None:
         self.context = context
+        self._is_open = False
         self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
         given = self._text(REQUEST_ID)[:_REQUEST_ID_CHARS]
         self.has_request_id = _VISIBLE.fullmatch(given) is not None
@@ -68,9 +69,19 @@ class Call:
         left = cast("float | None", self.context.time_remaining())
         return default if left is None else min(default, max(left - 0.05, left * 0.5, 0.0))
 
-    def on_end(self, callback: Callable[[bool], None]) -> None:
-        """Has this called when the call is over, with whether it was cut off before its answer was out."""
-        self.context.add_done_callback(lambda context: callback(context.cancelled()))  # type: ignore[arg-type]
+    async def open(self) -> None:
+        """Sends the initial metadata, once.
+
+        Raises:
+            CancelledError: the caller is gone. After this, nothing tells: gRPC takes an answer for anyone.
+        """
+        if not self._is_open:
+            self._is_open = True
+            await self.context.send_initial_metadata(self.answer_metadata)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Has this called when the call is over, however it ended."""
+        self.context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]
 
     def _trace(self) -> dict[str, str]:
         parent, state = self._text("traceparent"), self._text("tracestate")

@@ -26,13 +26,11 @@ class DeliveryServicer:
             milliseconds(request.visibility_timeout, "visibility_timeout"),
         )
         if jobs:
-            leases = [(job.job_id, job.lease) for job in jobs]
-
-            def give_back_unsent(cut_off: bool) -> None:  # noqa: FBT001 - a callback
-                if cut_off:
-                    self.engine.delivery.give_back(leases)
-
-            call.on_end(give_back_unsent)
+            try:
+                await call.open()
+            except BaseException:
+                self.engine.delivery.give_back([(job.job_id, job.lease) for job in jobs])
+                raise
         return jobs_reply(job.job for job in jobs)
 
     async def ack(self, request: worker_pb2.AckRequest, call: Call) -> worker_pb2.AckResponse:

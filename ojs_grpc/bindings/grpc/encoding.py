@@ -44,7 +44,8 @@ def milliseconds(value: Duration, field: str) -> int:
         ms = duration_ms(value)
     except ValueError as error:
         raise InvalidRequest([Violation(field, str(error))]) from None
-    if ms < 0:
+    # Rounded up to a millisecond, a small negative duration is zero.
+    if ms < 0 or value.nanos < 0:
         raise InvalidRequest([Violation(field, "must not be negative")])
     return ms
 

@@ -76,7 +76,7 @@ class Handlers(grpc.GenericRpcHandler):
             context.set_trailing_metadata(call.answer_metadata)
             if call.has_request_id:
                 # Sending it costs a fifth of a call, so only who asks for it pays; the others find it in the trailers.
-                await context.send_initial_metadata(call.answer_metadata)
+                await call.open()
             return response if isinstance(response, bytes) else response.SerializeToString()
 
         return handle

@@ -29,14 +29,15 @@ CODES: dict[type[errors.OJSError], grpc.StatusCode] = {
     errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
-    errors.StoreTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.OJSError: grpc.StatusCode.INTERNAL,
 }
 
-_MESSAGE_CHARS = 1000
-_RULES = 15
-_RULE_CHARS = 120
-_DETAIL_CHARS = 200
+# In bytes of UTF-8; together less than 4 KiB. The message travels a second time, with three characters for each byte
+# that is not plain ASCII.
+_MESSAGE_BYTES = 512
+_FACT_BYTES = 128
+_RULE_BYTES = 200
+_RULES_BYTES = 2000
 
 
 def code_of(error: errors.OJSError) -> grpc.StatusCode:
@@ -46,7 +47,7 @@ def code_of(error: errors.OJSError) -> grpc.StatusCode:
 
 def status_of(error: errors.OJSError, request_id: str) -> Status:
     """The whole status for an error."""
-    status = Status(code=code_of(error).value[0], message=_cut(error.message, _MESSAGE_CHARS))
+    status = Status(code=code_of(error).value[0], message=_cut(error.message, _MESSAGE_BYTES))
     for detail in _details(error, request_id):
         packed = Any()
         packed.Pack(detail)
@@ -64,17 +65,12 @@ def trailers_of(status: Status, error: errors.OJSError) -> tuple[tuple[str, str 
 
 
 def _details(error: errors.OJSError, request_id: str) -> Iterator[Message]:
-    facts = {key: _cut(value, _DETAIL_CHARS) for key, value in error.details.items()}
+    facts = {key: _cut(value, _FACT_BYTES) for key, value in error.details.items()}
     facts["retryable"] = "true" if error.retryable else "false"
     facts["request_id"] = request_id
     yield ErrorInfo(reason=error.code, domain=DOMAIN, metadata=facts)
     if isinstance(error, errors.InvalidRequest):
-        yield BadRequest(
-            field_violations=[
-                BadRequest.FieldViolation(field=_cut(field, _RULE_CHARS), description=_cut(rule, _RULE_CHARS))
-                for field, rule in error.violations[:_RULES]
-            ]
-        )
+        yield _bad_request(error)
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         info = RetryInfo()
@@ -82,5 +78,18 @@ def _details(error: errors.OJSError, request_id: str) -> Iterator[Message]:
         yield info
 
 
-def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else text[: chars - 1] + "…"
+def _bad_request(error: errors.InvalidRequest) -> BadRequest:
+    """As many of the broken rules as have room, the first ones."""
+    message = BadRequest()
+    for field, rule in error.violations:
+        message.field_violations.add(field=_cut(field, _RULE_BYTES), description=_cut(rule, _RULE_BYTES))
+        if message.ByteSize() > _RULES_BYTES:
+            del message.field_violations[-1]
+            break
+    return message
+
+
+def _cut(text: str, size: int) -> str:
+    if len(text) * 4 <= size or len(data := text.encode()) <= size:
+        return text
+    return data[: size - len("…".encode())].decode(errors="ignore") + "…"

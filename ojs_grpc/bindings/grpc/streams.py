@@ -22,7 +22,7 @@ class StreamsServicer:
             milliseconds(request.visibility_timeout, "visibility_timeout"),
         )
         # A call that ends while a message is written ends outside of this generator.
-        call.on_end(lambda _: stream.close())
+        call.on_end(stream.close)
         try:
             while True:
                 yield await stream.next()

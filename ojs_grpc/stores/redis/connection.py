@@ -21,7 +21,7 @@ from ojs_grpc.errors import StoreError, StoreTimeout, StoreUnavailable
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-CALL_SECONDS: Final = 5.0
+CALL_SECONDS: Final = 3.0
 _CONNECT_SECONDS = 2.0
 # Calls at once; more wait in line. Redis executes one at a time anyway.
 _CONNECTIONS = 16

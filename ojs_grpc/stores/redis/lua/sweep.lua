@@ -10,6 +10,7 @@
 --
 -- Result: how many were removed.
 
+-- @include states
 -- @include record
 -- @include forget
 
@@ -17,28 +18,38 @@ local NO_LIMIT = 2 ^ 53
 local CHUNK = 100
 local limit, removed = tonumber(ARGV[6]), 0
 
--- Whether the listed job ended at this time or before; one that is gone did.
-local function ended_by(prefix, id, time)
-  local ended_at = redis.call('GETRANGE', prefix .. 'j:' .. id, ENDED_AT, ENDED_AT + 7)
-  return ended_at == '' or struct.unpack('<i8', ended_at) <= time
+-- When a listed job ended; nil if it is gone, or in a state that this list is not about, because it started over.
+local function ended_at(prefix, id, states)
+  local head = redis.call('GETRANGE', prefix .. 'j:' .. id, 0, ENDED_AT + 7)
+  if head == '' or not states[string.byte(head)] then
+    return nil
+  end
+  return (struct.unpack('<i8', head, ENDED_AT + 1))
 end
 
 -- Removes from the old end of a list, to which jobs are added in the order in which they end.
-local function sweep_list(key, time, most)
+local function sweep_list(key, states, time, most)
   local prefix = string.sub(key, 1, 9)
   local excess = redis.call('LLEN', key) - most
   repeat
-    local ids = redis.call('LRANGE', key, 0, math.min(CHUNK, limit - removed) - 1)
+    local ids = redis.call('LRANGE', key, 0, CHUNK - 1)
     local taken = 0
-    while taken < #ids and (taken < excess or ended_by(prefix, ids[taken + 1], time)) do
+    while taken < #ids and removed < limit do
+      local ended = ended_at(prefix, ids[taken + 1], states)
+      if ended and ended > time and taken >= excess then
+        break
+      end
       taken = taken + 1
-      forget(prefix, ids[taken])
+      if ended then
+        forget(prefix, ids[taken])
+        removed = removed + 1
+      end
     end
     if taken > 0 then
       redis.call('LTRIM', key, taken, -1)
     end
-    removed, excess = removed + taken, excess - taken
-  until taken < CHUNK or removed == limit
+    excess = excess - taken
+  until taken < CHUNK
 end
 
 local function sweep_dead(key, time, most)
@@ -55,14 +66,8 @@ local function sweep_dead(key, time, most)
 end
 
 for place = 1, #KEYS, 3 do
-  if removed < limit then
-    sweep_list(KEYS[place], tonumber(ARGV[1]), tonumber(ARGV[4]))
-  end
-  if removed < limit then
-    sweep_list(KEYS[place + 1], tonumber(ARGV[2]), NO_LIMIT)
-  end
-  if removed < limit then
-    sweep_dead(KEYS[place + 2], ARGV[3], tonumber(ARGV[5]))
-  end
+  sweep_list(KEYS[place], { [COMPLETED] = true, [CANCELLED] = true }, tonumber(ARGV[1]), tonumber(ARGV[4]))
+  sweep_list(KEYS[place + 1], { [DISCARDED] = true }, tonumber(ARGV[2]), NO_LIMIT)
+  sweep_dead(KEYS[place + 2], ARGV[3], tonumber(ARGV[5]))
 end
 return removed
