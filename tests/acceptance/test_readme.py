@@ -1,0 +1,112 @@
+"""What the README shows, done as written against a server that was started as it says. Only the port is another."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from ojs_grpc_pb.v1 import job_pb2, service_pb2_grpc
+
+from tests.acceptance.readme import ADDRESS, grpcurl, masked, program, sessions
+from tests.cli.running import Serving
+
+pytestmark = pytest.mark.slow
+
+needs_grpcurl = pytest.mark.skipif(
+    grpcurl() is None, reason="grpcurl is not installed; scripts/test installs it where there is Go"
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    """`ojs-grpc serve` in an empty folder."""
+    with Serving(cwd=tmp_path) as serving:
+        yield serving
+
+
+@pytest.fixture
+def stub(server: Serving) -> Iterator[service_pb2_grpc.OJSServiceStub]:
+    """For looking at what happened."""
+    with grpc.insecure_channel(server.address) as channel:
+        yield service_pb2_grpc.OJSServiceStub(channel)
+
+
+@pytest.fixture
+def worker(server: Serving) -> Iterator["subprocess.Popen[str]"]:
+    """The README's worker."""
+    command = [sys.executable, "-c", program("StreamJobs").replace(ADDRESS, server.address)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        yield process
+        process.kill()
+
+
+def shell(command: str, server: Serving) -> str:
+    """Runs a command of the README's; what it prints."""
+    folder = str(Path(grpcurl() or "").parent)
+    environment = os.environ | {"PATH": os.pathsep.join([folder, os.environ["PATH"]])}
+    done = subprocess.run(
+        ["bash", "-c", command.replace(ADDRESS, server.address)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    # A stream never ends by itself; grpcurl ends it, and calls that a failure.
+    assert done.returncode == 0 or "DeadlineExceeded" in done.stderr, done.stderr
+    return done.stdout
+
+
+def state_of(job_id: str, stub: service_pb2_grpc.OJSServiceStub) -> str:
+    """A job's state by name."""
+    return job_pb2.JobState.Name(stub.GetJob(job_pb2.GetJobRequest(job_id=job_id)).job.state)
+
+
+def test_producer_and_worker(
+    server: Serving, worker: "subprocess.Popen[str]", stub: service_pb2_grpc.OJSServiceStub
+) -> None:
+    """The producer's job reaches the worker, which completes it."""
+    code = program("stub.Enqueue").replace(ADDRESS, server.address)
+    produced = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    enqueued, job_id, state = produced.stdout.split()
+    assert worker.stdout is not None
+
+    assert (enqueued, state) == ("enqueued", "JOB_STATE_AVAILABLE")
+    assert worker.stdout.readline() == "sending to ada@example.org attempt 1\n"
+    until_completed(job_id, stub)
+
+
+@needs_grpcurl
+def test_a_worker_gets_what_grpcurl_enqueued(
+    server: Serving, worker: "subprocess.Popen[str]", stub: service_pb2_grpc.OJSServiceStub
+) -> None:
+    """Two languages, one job."""
+    command = next(command for command, _ in sessions("grpcurl") if "OJSService/Enqueue" in command)
+    job_id = json.loads(shell(command, server))["job"]["id"]
+    assert worker.stdout is not None
+
+    assert worker.stdout.readline() == "sending to ada@example.org attempt 1\n"
+    until_completed(job_id, stub)
+
+
+@needs_grpcurl
+def test_the_grpcurl_session(server: Serving) -> None:
+    """Each command prints what stands below it."""
+    session = sessions("grpcurl")
+    assert len(session) == 3
+
+    for command, output in session:
+        assert masked(shell(command, server)) == masked(output), command
+
+
+def until_completed(job_id: str, stub: service_pb2_grpc.OJSServiceStub) -> None:
+    """Returns when the worker's report is there: it prints before it reports."""
+    for _ in range(500):
+        if (state := state_of(job_id, stub)) == "JOB_STATE_COMPLETED":
+            return
+        assert state == "JOB_STATE_ACTIVE"
+    pytest.fail("the worker did not report")
