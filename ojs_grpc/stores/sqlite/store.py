@@ -41,7 +41,7 @@ class SqliteStore:
     Several server processes on one host may share a file. What another process makes ready is found by polling.
 
     Args:
-        path: the file; None for a database in memory that ends with the store.
+        path: the file; None for a database in memory, of up to 1 GiB, that ends with the store.
         synchronous: SQLite's setting: FULL means that what was reported as stored survives a power failure.
     """
 

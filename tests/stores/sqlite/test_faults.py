@@ -164,10 +164,10 @@ async def test_a_file_that_is_no_database_is_refused(path: Path, open_file: Open
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path, clock: FakeClock) -> None:
-    """A path that cannot be opened is told with SQLite's reason."""
+    """A path that cannot be opened is told with the reason."""
     store = SqliteStore(str(tmp_path / "no" / "jobs.db"), clock=clock, silence_ms=1)
 
-    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+    with pytest.raises(StoreUnavailable, match="no such directory"):
         await store.open(RecordingSignals())
 
 
