@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Coroutine, Iterable
 from typing import Self
@@ -22,6 +23,9 @@ from ojs_grpc.stores import open_store
 from ojs_grpc.stores.ports import Retention
 
 log = structlog.get_logger(__name__)
+
+# New objects between two looks for cycles; calls make few, and reference counts free nearly everything.
+_COLLECT_EVERY = 5000
 
 _DAY_MS = 86_400_000
 
@@ -118,11 +122,19 @@ async def serve(
     if not await _unless_signalled(signals, server.start()):
         log.info("stopped before it was ready")
         return
+    _spare_the_collector()
     received = await signals.get()
     log.info("draining", signal=received.name, seconds=config.drain_seconds)
     if not await _unless_signalled(signals, server.stop()):
         log.warning("forced to stop")
         await server.stop(0)
+
+
+def _spare_the_collector() -> None:
+    """Tells Python's collector of cycles what lives as long as the process: a twelfth of a call goes into it else."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY, 20, 20)
 
 
 async def _unless_signalled(signals: asyncio.Queue[signal.Signals], work: Coroutine[None, None, None]) -> bool:

@@ -17,6 +17,7 @@ from tests.signals import RecordingSignals
 STORES = ("memory", "sqlite", "redis")
 """Every test that takes `store` runs on each of these."""
 
+
 @pytest.fixture
 def clock() -> FakeClock:
     """Time, standing still."""

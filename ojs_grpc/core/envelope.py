@@ -110,7 +110,7 @@ class EnvelopeReader:
         if values.may_break_rules(data, self._limits.nesting) and (
             rule := values.find_broken_rule(entry.args, self._limits.nesting)
         ):
-            raise InvalidRequest([Violation("args", rule)])
+            raise values.refusal("args", rule)
         new = job_id or new_id(now, prepared.partition)
         envelope = b"".join(
             (_ID_HEAD, new.encode(), type_field, *_args_fields(entry, data), _created_at(now), prepared.fields)
@@ -163,7 +163,7 @@ class EnvelopeReader:
         if job.meta.ByteSize() > self._limits.meta_bytes:
             raise PayloadTooLarge([Violation("options.meta", f"must be at most {self._limits.meta_bytes} bytes")])
         if rule := values.check(job.meta, job.meta.fields.values(), self._limits.nesting):
-            broken.append(Violation("options.meta", rule))
+            raise values.refusal("options.meta", rule)
         if not (broken or retry_broken):
             job.max_attempts = retry.resolve(policy, options.max_attempts).max_attempts
         return _Prepared(
@@ -253,7 +253,7 @@ def merge_options(entry: EnqueueOptions, defaults: EnqueueOptions) -> EnqueueOpt
     # These pairs say the same thing in two ways; the entry's way is the one that counts.
     if entry.HasField("ttl"):
         merged.ClearField("expires_at")
-    if entry.max_attempts and not entry.HasField("retry"):
+    if entry.max_attempts and not entry.HasField("retry") and merged.HasField("retry"):
         merged.retry.ClearField("max_attempts")
     merged.MergeFrom(entry)
     return merged
@@ -339,12 +339,14 @@ def _duration(options: EnqueueOptions, name: str, broken: list[Violation]) -> in
     """The field in ms; 0 if it is absent or zero, which means the default."""
     if not options.HasField(name):  # type: ignore[arg-type]
         return 0
+    value = getattr(options, name)
     try:
-        ms = duration_ms(getattr(options, name))
+        ms = duration_ms(value)
     except ValueError as error:
         broken.append(Violation(f"options.{name}", str(error)))
         return 0
-    if not 0 <= ms <= MAX_DURATION_MS:
+    # Rounded up to a millisecond, a small negative duration is zero.
+    if value.nanos < 0 or not 0 <= ms <= MAX_DURATION_MS:
         broken.append(Violation(f"options.{name}", "must be from 0 to 1000 years"))
     return ms
 

@@ -196,7 +196,8 @@ def _failed(
     _append(tail, error, job.attempt, now, limits)
     if outcome is retry.Outcome.RETRY:
         tail.retry_delay_ms = retry.delay_ms(_policy(job), job.attempt, random)
-        return _change(job, Trigger.RETRY, tail, due_at=now + tail.retry_delay_ms)
+        # Fenced: whoever failed it, or ran out of time, cannot complete it once it is available again.
+        return _change(job, Trigger.RETRY, tail, due_at=now + tail.retry_delay_ms, fence=True)
     return _exhaust(job, tail, now, dead=outcome is retry.Outcome.DEAD_LETTER)
 
 

@@ -12,6 +12,8 @@ from math import isfinite
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
 
+from ojs_grpc.errors import InvalidRequest, PayloadTooLarge, Violation
+
 # A double whose exponent bits are all set is an infinity or not a number; doubles are little-endian on the wire, after
 # the tag of Value.number_value.
 _NOT_FINITE = re.compile(rb"\x11.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
@@ -47,6 +49,12 @@ def find_broken_rule(values: Iterable[Value], nesting: int) -> str:
             return NOT_FINITE
         level = [inner for value in level for inner in _inner(value)]
     raise AssertionError
+
+
+def refusal(field: str, rule: str) -> InvalidRequest:
+    """The error for a rule that a field's values break: what nests too deep is too large (design section 7)."""
+    kind = InvalidRequest if rule == NOT_FINITE else PayloadTooLarge
+    return kind([Violation(field, rule)])
 
 
 def check(message: Message, values: Iterable[Value], nesting: int) -> str:

@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 
 # So many items share the cost of a call well enough; more of them would only wait for each other.
 _ENOUGH = 16
+# The loop takes some turns from one call's arrival to the next one's. An idle turn takes a few microseconds.
+_PATIENCE = 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,12 +67,13 @@ class Coalescer(Generic[Item, Result]):
             self._task = None
 
     async def _let_more_arrive(self) -> None:
-        """Waits as long as every turn of the loop brings another item, and there are not enough yet.
+        """Waits as long as every few turns of the loop bring another item, and there are not enough yet.
 
         A fast store would else be called for each item alone, and its cost for a call is most of its cost for an item.
         """
-        seen = 0
-        while seen < len(self._waiting) < _ENOUGH:
+        seen = quiet = 0
+        while quiet < _PATIENCE and len(self._waiting) < _ENOUGH:
+            quiet = quiet + 1 if seen == len(self._waiting) else 0
             seen = len(self._waiting)
             await asyncio.sleep(0)
 

@@ -27,7 +27,8 @@ from ojs_grpc.errors import (
 )
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.coalescing import Coalescer
-from ojs_grpc.operations.dispatcher import Consumer, Dispatcher
+from ojs_grpc.operations.consumer import Consumer
+from ojs_grpc.operations.dispatcher import Dispatcher
 from ojs_grpc.stores.ports import Completion, Refusal, Store
 from ojs_grpc.stores.ports import Delivery as Leased
 

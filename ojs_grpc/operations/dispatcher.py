@@ -7,7 +7,6 @@ was missed.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 
 import structlog
@@ -18,6 +17,7 @@ from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import InvalidState, JobNotFound, OJSError, ServerStopping, StoreError
 from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.consumer import Consumer
 from ojs_grpc.stores.ports import Delivery, Demand, Store
 
 log = structlog.get_logger(__name__)
@@ -25,97 +25,9 @@ log = structlog.get_logger(__name__)
 # Slots in one claim: a store call stays short, and an idle wake-up does not name every free slot of every stream.
 _FIRST_SLOTS = 32
 _MOST_SLOTS = 256
-# Claimed for a stream but not yet written to its transport: enough to keep it busy, little to give back.
-_WINDOW = 64
-REFILL_AT = _WINDOW // 2
 _TICK_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
 _STOP_SECONDS = 5.0
-
-
-class Consumer:
-    """Somebody who waits for jobs of some queues: a stream, or one long poll.
-
-    Args:
-        queues: in strict order.
-        worker_id: who gets the leases.
-        capacity: jobs that may be leased through it at once.
-        streaming: slots free again when jobs end; else each is used once.
-    """
-
-    def __init__(
-        self, queues: tuple[str, ...], worker_id: str, capacity: int, visibility_ms: int, *, streaming: bool
-    ) -> None:
-        self.queues = queues
-        self.worker_id = worker_id
-        self.visibility_ms = visibility_ms
-        self.streaming = streaming
-        self.held: dict[str, int] = {}
-        """Lease by id of every job that takes a slot."""
-        self.claimed: deque[Delivery] = deque()
-        """What is leased for this consumer and not yet taken by it."""
-        self.closed = False
-        self.asking = True
-        self.passed_over = False
-        """The store gave its slots nothing although there were jobs: its worker winds down. Asked again in a while."""
-        self._capacity = capacity
-        self._arrival: asyncio.Future[None] | None = None
-        self._error: OJSError | None = None
-
-    @property
-    def free(self) -> int:
-        """How many more jobs it may be given now."""
-        # A stream is refilled in lots, not job by job: see `JobStream.next`.
-        if self.closed or self.passed_over or len(self.claimed) > REFILL_AT:
-            return 0
-        if not self.streaming:
-            # One claim fills one reply; what comes later might not fit into it.
-            return 0 if self.held else self._capacity
-        return min(self._capacity - len(self.held), _WINDOW - len(self.claimed))
-
-    async def asked(self) -> None:
-        """Returns when the store has answered what was asked on its behalf, once at least.
-
-        Raises:
-            OJSError: as `wait`.
-        """
-        while self.asking and not self.claimed:
-            await self._wait_for_change()
-
-    async def wait(self) -> None:
-        """Returns when something is claimed for this consumer.
-
-        Raises:
-            OJSError: it was closed from the other side.
-        """
-        while not self.claimed:
-            await self._wait_for_change()
-
-    def mark_asked(self) -> None:
-        """See `asked`."""
-        self.asking = False
-        self._notify()
-
-    def give(self, delivery: Delivery) -> None:
-        """Puts a claimed job into a slot."""
-        self.held[delivery.job_id] = delivery.lease
-        self.claimed.append(delivery)
-        self._notify()
-
-    def end(self, error: OJSError) -> None:
-        """Ends the waiting with an error, once what is claimed has been taken."""
-        self._error = error
-        self._notify()
-
-    async def _wait_for_change(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._arrival = asyncio.get_running_loop().create_future()
-        await self._arrival
-
-    def _notify(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
 
 
 class Dispatcher:

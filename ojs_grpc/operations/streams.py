@@ -1,23 +1,24 @@
 """StreamJobs: jobs flow to a worker as its slots free (behaviour section 6.5)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.errors import InvalidRequest, Violation
+from ojs_grpc.operations.consumer import Consumer
 from ojs_grpc.operations.delivery import check_demand
-from ojs_grpc.operations.dispatcher import REFILL_AT, Consumer, Dispatcher
+from ojs_grpc.operations.dispatcher import Dispatcher
 from ojs_grpc.stores.ports import Delivery
 
 
-class JobStream:
-    """One open stream. A job counts as delivered when the next one is asked for, or the stream is told so."""
+class JobStream(AsyncIterator[bytes]):
+    """One open stream of serialised jobs. A job counts as delivered when the next one is asked for; so close it."""
 
     def __init__(self, dispatcher: Dispatcher, consumer: Consumer) -> None:
         self._dispatcher = dispatcher
         self._consumer = consumer
         self._on_its_way: Delivery | None = None
 
-    async def next(self) -> bytes:
+    async def __anext__(self) -> bytes:
         """The next job; says that the one before is with the worker.
 
         Raises:
@@ -27,8 +28,8 @@ class JobStream:
         consumer = self._consumer
         if not consumer.claimed:
             await consumer.wait()
-        self._on_its_way = delivery = consumer.claimed.popleft()
-        if len(consumer.claimed) == REFILL_AT or not consumer.claimed:
+        self._on_its_way = delivery = consumer.take()
+        if consumer.runs_low:
             self._dispatcher.refill(consumer)
         return delivery.job
 

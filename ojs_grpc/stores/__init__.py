@@ -100,18 +100,22 @@ def _redis(request: _Request) -> "Store":
 
 
 def _check_address(request: _Request) -> None:
-    # The parsers that read this URL later quote what they stumble over, which may be half a password.
-    rule = "a Redis store is redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=n]"
+    """Refuses what is no address of a Redis.
+
+    The parsers that read the URL later quote what they stumble over, which may be half a password.
+    """
     try:
         parts = urlsplit(request.url)
-        fine = request.place.startswith("//") and (parts.port is None or parts.port > 0)
+        numbers = [request.options.get("db", "0"), "0" if parts.scheme == "unix" else parts.path.strip("/") or "0"]
+        db_is_fine = all(number.isdecimal() for number in numbers)
+        fine = request.place.startswith("//") and parts.port != 0 and not parts.fragment and db_is_fine
     except ValueError:
         fine = False
-    db = request.options.get("db", "0") if fine else ""
-    if fine and parts.scheme != "unix":
-        db = parts.path.strip("/") or db
-    if not fine or not db.isdecimal() or "#" in request.url:
-        raise ValueError(f"{rule}; other characters in a user name or password are percent-encoded")
+    if not fine:
+        raise ValueError(
+            "a Redis store is redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=n];"
+            " other characters in a user name or a password are percent-encoded"
+        )
 
 
 _SCHEMES: Final[Mapping[str, _Scheme]] = MappingProxyType(

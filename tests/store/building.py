@@ -12,9 +12,10 @@ from ojs_grpc_pb.v1.worker_pb2 import WORKER_STATE_QUIET, WORKER_STATE_RUNNING, 
 
 from ojs_grpc.core import ids, lifecycle, states
 from ojs_grpc.core.duration import duration_ms, timestamp_ms, to_duration, to_timestamp
+from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.stores.ports import Completion, Delivery, Demand, NewJob, Overdue, Refusal, Store, Unit
+from ojs_grpc.stores.ports import Completion, Delivery, Demand, Overdue, Refusal, Store, Unit
 from tests.clock import START
 
 QUEUE = "default"
@@ -102,7 +103,8 @@ def changed(message: Job, **fields: Any) -> Job:  # noqa: ANN401 - whatever the 
     copy.CopyFrom(message)
     for name, value in fields.items():
         field = Job.DESCRIPTOR.fields_by_name[name]
-        copy.ClearField(name)  # type: ignore[arg-type] - the stubs list the names
+        # The stubs list the names one by one.
+        copy.ClearField(name)  # type: ignore[arg-type]
         if value is None:
             continue
         if name.endswith("_at"):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core.duration import timestamp_ms
+from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.states import ACTIVE, AVAILABLE, CANCELLED, COMPLETED, DISCARDED, PENDING, RETRYABLE, SCHEDULED
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.stores.ports import Claimed, Completion, Demand, NewJob
+from ojs_grpc.stores.ports import Claimed, Completion, Demand
 from tests.store.building import QUIET, RUNNING, changed
 
 NEVER = 1 << 62
@@ -161,7 +162,11 @@ class Model:
         assert answer.lease > row.job.lease if transition.fence else answer.lease == row.job.lease
         times = {RETRYABLE: ("next_attempt_at", transition.due_at), CANCELLED: ("cancelled_at", now)}
         name, at = times.get(transition.to, ("discarded_at", now if transition.to == DISCARDED else None))
-        kept = Job(enqueued_at=_unless_unset(row.job, "enqueued_at"), started_at=_unless_unset(row.job, "started_at"))
+        kept = Job()
+        if row.job.HasField("enqueued_at"):
+            kept.enqueued_at.CopyFrom(row.job.enqueued_at)
+        if row.job.HasField("started_at"):
+            kept.started_at.CopyFrom(row.job.started_at)
         kept.MergeFromString(row.new.envelope)
         kept.MergeFromString(transition.tail)
         fields = {"state": transition.to, "attempt": transition.attempt, "lease": answer.lease, name: at}
@@ -210,7 +215,3 @@ class Model:
         beat_at = self.beats.get(job.worker_id, (0, 0))[0]
         if now - beat_at < self._silence_ms:
             row.wake_at = min(row.wake_at, beat_at + self._silence_ms)
-
-
-def _unless_unset(job: Job, name: str) -> object:
-    return getattr(job, name) if job.HasField(name) else None  # type: ignore[arg-type] - the stubs list the names

@@ -8,7 +8,7 @@ from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 from ojs_grpc.core import lifecycle, states
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.stores.ports import Retention, Store
+from ojs_grpc.stores.ports import Promotion, Retention, Store
 from tests.clock import START, FakeClock
 from tests.store.building import (
     DEAD_LETTER,
@@ -71,7 +71,7 @@ def an_error(attempt: int, at: int) -> JobError:
 
 
 async def test_a_failed_attempt_waits_for_the_next(store: Store, clock: FakeClock) -> None:
-    """A retryable job shows its error, its delay and when it is due; the lease has ended, its number stays."""
+    """A retryable job shows its error, its delay and when it is due; the lease that it had is stale for good."""
     message = job()
     await put(store, message)
     held = await take_one(store)
@@ -79,13 +79,15 @@ async def test_a_failed_attempt_waits_for_the_next(store: Store, clock: FakeCloc
 
     answer = await change(store, failed(held, clock.now()))
 
+    assert answer is not None
+    assert answer.lease > held.lease
     wanted = changed(
         message,
         state=states.RETRYABLE,
         enqueued_at=START,
         attempt=1,
         started_at=START,
-        lease=held.lease,
+        lease=answer.lease,
         errors=[an_error(1, START + 10)],
         retry_delay_ms=1_000,
         next_attempt_at=START + 1_010,
@@ -383,6 +385,36 @@ async def test_of_two_changes_in_a_call_the_first_holds(store: Store, clock: Fak
     assert (await see(store, held)).state == states.RETRYABLE
 
 
+async def test_changes_in_a_call_build_on_each_other(store: Store, clock: FakeClock) -> None:
+    """A change whose precondition an earlier one of the same call brings about is applied after it."""
+    await put(store, *[job() for _ in range(3)])
+    held = [Job.FromString(delivery.job) for delivery in await take(store, 3)]
+    now = clock.advance(VISIBILITY_MS)
+    lost = {t.job_id: t for t in (reaped(each, now) for each in (await store.overdue(now, 3)).jobs)}
+    available = changed(held[0], state=states.AVAILABLE)
+    retryable = changed(held[2], state=states.RETRYABLE)
+    chain = [
+        lost[held[0].id],
+        lost[held[1].id],
+        replace(failed(held[2], now), fence=False),
+        lifecycle.cancel(available),
+        lifecycle.cancel(retryable),
+    ]
+
+    answers = await store.apply(chain, now)
+
+    assert [Job.FromString(data or b"").state for data in answers] == [
+        states.AVAILABLE,
+        states.AVAILABLE,
+        states.RETRYABLE,
+        states.CANCELLED,
+        states.CANCELLED,
+    ]
+    assert await counts(store) == {QUEUE: 1}
+    assert ids_of(await take(store, 3)) == [held[1].id]
+    assert await store.promote(now + 10_000, 3) == Promotion(0, None)
+
+
 async def test_a_fence_is_a_new_lease(store: Store, clock: FakeClock) -> None:
     """Each fence takes a number greater than all leases before; without one the number stays."""
     await put(store, job())
@@ -395,7 +427,7 @@ async def test_a_fence_is_a_new_lease(store: Store, clock: FakeClock) -> None:
     await put(store, job())
     plain = await take_one(store)
     assert plain.lease > held.lease
-    answer = await change(store, failed(plain, clock.now()))
+    answer = await change(store, lifecycle.cancel(plain))
     assert answer is not None
     assert answer.lease == plain.lease
 

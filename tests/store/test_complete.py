@@ -293,6 +293,19 @@ async def test_no_late_ack_after_a_release(store: Store, clock: FakeClock) -> No
     assert await see(store, held) == back
 
 
+async def test_no_late_ack_after_a_failure(store: Store, clock: FakeClock) -> None:
+    """Who failed a job, or ran for too long, cannot complete it once it is available again."""
+    await put(store, job())
+    held = await take_one(store)
+    await change(store, failed(held, clock.now()))
+    await store.promote(clock.advance(10_000), 1)
+
+    refusal = await ack(store, held.id, lease=held.lease, worker=WORKER)
+
+    assert refusal is not None
+    assert refusal.state == states.AVAILABLE
+
+
 async def test_no_late_ack_after_a_dead_letter_starts_over(store: Store) -> None:
     """The last lease of a dead letter completes nothing once the job is available again."""
     dead = await bury(store)

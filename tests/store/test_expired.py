@@ -111,7 +111,7 @@ async def test_a_cancelled_job_does_not_expire(store: Store, clock: FakeClock, s
 async def test_earliest_first_and_no_more_than_asked(store: Store, clock: FakeClock) -> None:
     """Expired jobs come by their time, across queues, up to the limit; the answer tells of the rest."""
     lengths = [500, 100, 900, 300, 2_000]
-    messages = {length: job(f"queue-{length}", expires_at=START + length) for length in lengths}
+    messages = {each: job(f"queue-{number % 2}", expires_at=START + each) for number, each in enumerate(lengths)}
     await put(store, *messages.values())
     clock.advance(1_000)
 

@@ -58,19 +58,20 @@ async def test_a_retryable_job_becomes_available(store: Store, clock: FakeClock)
 async def test_earliest_first_and_no_more_than_asked(store: Store, clock: FakeClock) -> None:
     """Due jobs come by their time, across queues, up to the limit; the answer tells of the rest."""
     delays = [500, 100, 900, 300, 700, 2_000]
-    messages = [job(f"queue-{delay}", scheduled_at=START + delay) for delay in delays]
-    await put(store, *messages)
+    messages = {each: job(f"queue-{number % 2}", scheduled_at=START + each) for number, each in enumerate(delays)}
+    await put(store, *messages.values())
     now = clock.advance(1_000)
+    rounds = []
 
-    first = await store.promote(now, 2)
-    available = [name for name, count in (await counts(store)).items() if count]
-    second = await store.promote(now, 2)
-    third = await store.promote(now, 2)
+    for _ in range(3):
+        promotion = await store.promote(now, 2)
+        rounds.append((promotion, set(ids_of(await take(store, 6, "queue-0", "queue-1")))))
 
-    assert first == Promotion(2, START + 500)
-    assert sorted(available) == ["queue-100", "queue-300"]
-    assert second == Promotion(2, START + 900)
-    assert third == Promotion(1, START + 2_000)
+    assert rounds == [
+        (Promotion(2, START + 500), {messages[100].id, messages[300].id}),
+        (Promotion(2, START + 900), {messages[500].id, messages[700].id}),
+        (Promotion(1, START + 2_000), {messages[900].id}),
+    ]
 
 
 async def test_promoted_jobs_go_to_the_tail_of_their_priority(store: Store, clock: FakeClock) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import permutations
 
 import pytest
-from ojs_grpc_pb.v1.job_pb2 import Job
+from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 
 from ojs_grpc.core import lifecycle, states
+from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import DuplicateJob
 from ojs_grpc.stores.ports import Delivery, IdempotencyKey, Retention, Store, Unit
 from tests.clock import START, FakeClock
@@ -63,9 +64,7 @@ async def test_two_servers_never_share_a_job(store: Store, other: Store) -> None
     messages = [job() for _ in range(120)]
     await put(store, *messages)
 
-    claims = await asyncio.gather(
-        *[take(server, 4, worker=f"w{n}") for n in range(20) for server in (store, other)]
-    )
+    claims = await asyncio.gather(*[take(server, 4, worker=f"w{n}") for n in range(20) for server in (store, other)])
 
     once_each(claims, messages)
     leases = {delivery.job_id: delivery.lease for deliveries in claims for delivery in deliveries}
@@ -77,11 +76,7 @@ async def test_claims_and_inserts_at_once(store: Store) -> None:
     messages = [job() for _ in range(100)]
 
     results = await asyncio.gather(
-        *[
-            step
-            for message in messages
-            for step in (put(store, message), take(store, 1), take(store, 1))
-        ]
+        *[step for message in messages for step in (put(store, message), take(store, 1), take(store, 1))]
     )
     claims = [result for result in results if result is not None]
     claims.append(await take(store, 100))
@@ -169,7 +164,7 @@ CONTENDERS = ("ack", "cancel", "fail", "heartbeat", "reap", "release")
 class Contest:
     """A job whose lease has just run out, and everybody who wants something from it, each decided beforehand."""
 
-    def __init__(self, store: Store, held: Job, transitions: dict[str, lifecycle.Transition]) -> None:
+    def __init__(self, store: Store, held: Job, transitions: dict[str, Transition]) -> None:
         self.store = store
         self.held = held
         self.transitions = transitions
@@ -292,7 +287,7 @@ async def test_a_claim_and_an_end(store: Store, clock: FakeClock, what: str) -> 
     """A job that is cancelled or expires as it is claimed is one or the other: whoever is second finds it changed."""
     first, second = job("a", expires_at=START + 1), job("b", expires_at=START + 1)
     await put(store, first, second)
-    decide: Callable[[Job], lifecycle.Transition] = lifecycle.cancel if what == "cancel" else lifecycle.expire
+    decide: Callable[[Job], Transition] = lifecycle.cancel if what == "cancel" else lifecycle.expire
     decided = {each.id: decide(await see(store, each)) for each in (first, second)}
 
     claimed = await take(store, 1, "a")
@@ -311,9 +306,7 @@ async def test_claims_and_cancels_at_once(store: Store) -> None:
     await put(store, *messages)
     decided = [lifecycle.cancel(await see(store, message)) for message in messages]
 
-    results = await asyncio.gather(
-        *[step for each in decided for step in (change(store, each), take(store, 1))]
-    )
+    results = await asyncio.gather(*[step for each in decided for step in (change(store, each), take(store, 1))])
 
     cancelled = {result.id for result in results if isinstance(result, Job)}
     claimed = {delivery.job_id for result in results if isinstance(result, list) for delivery in result}
@@ -409,7 +402,7 @@ async def test_everything_at_once(store: Store, clock: FakeClock) -> None:
             await store.promote(clock.advance(10_000), 7)
             await store.heartbeat("w0", 1, "", 0, 0, clock.now())
 
-    failure = lifecycle.JobError(code="boom")
+    failure = JobError(code="boom")
     tasks: list[Awaitable[None]] = [put(store, message) for message in messages]
     await asyncio.gather(*tasks, *[work(number) for number in range(8)], keep_time())
 

@@ -25,9 +25,7 @@ from tests.store.building import (
     unit,
 )
 
-FOR_EVER = Retention(
-    finished_ms=10**12, finished_count=10**9, discarded_ms=10**12, dead_ms=10**12, dead_count=10**9
-)
+FOR_EVER = Retention(finished_ms=10**12, finished_count=10**9, discarded_ms=10**12, dead_ms=10**12, dead_count=10**9)
 
 
 async def finish(store: Store, clock: FakeClock, count: int = 1, queue: str = QUEUE) -> list[str]:

@@ -118,9 +118,7 @@ async def test_a_streamed_job_that_a_neighbour_ended(
     assert signals.jobs == [held.id]
 
 
-async def test_only_streamed_jobs_are_reported(
-    store: Store, neighbour: Store, signals: RecordingSignals
-) -> None:
+async def test_only_streamed_jobs_are_reported(store: Store, neighbour: Store, signals: RecordingSignals) -> None:
     """Nobody hears of jobs that no stream waits for, nor of those that a server ended itself."""
     await put(store, job("fetched"), job("own"), job("streamed"))
     fetched = await take_one(store, "fetched")

@@ -27,10 +27,13 @@ def batch_reply(jobs: Sequence[bytes], reply_bytes: int) -> bytes:
     """An EnqueueBatchResponse.
 
     Stock clients refuse messages above 4 MiB, and all jobs are stored by now. So if the jobs are larger than
-    `reply_bytes` together, they are given without the two fields that make them large, `args` and `meta`.
+    `reply_bytes` together, they are given without the two fields that make them large, `args` and `meta`; and if that
+    is not enough, with nothing but their `id` and `state`.
     """
-    if sum(map(len, jobs)) > reply_bytes:
-        jobs = [_without_payload(job) for job in jobs]
+    for shorten in (_without_payload, _without_all):
+        if sum(map(len, jobs)) <= reply_bytes:
+            break
+        jobs = [shorten(job) for job in jobs]
     return jobs_reply(jobs) + varint_field(job_pb2.EnqueueBatchResponse.COUNT_FIELD_NUMBER, len(jobs))
 
 
@@ -56,3 +59,7 @@ def _without_payload(data: bytes) -> bytes:
     job.ClearField("meta")
     return job.SerializeToString()
 
+
+def _without_all(data: bytes) -> bytes:
+    job = job_pb2.Job.FromString(data)
+    return job_pb2.Job(id=job.id, state=job.state).SerializeToString()

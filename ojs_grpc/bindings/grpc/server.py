@@ -7,6 +7,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ojs_grpc.bindings.grpc.handlers import SERVICE, Handlers
+from ojs_grpc.bindings.grpc.health import HealthServicer
 from ojs_grpc.bindings.grpc.servicer import Servicer
 from ojs_grpc.operations.engine import Engine
 
@@ -27,7 +28,7 @@ class GrpcServer:
     def __init__(self, engine: Engine, *, long_poll_seconds: float, max_calls: int, share_port: bool) -> None:
         self._engine = engine
         self._servicer = Servicer(engine, long_poll_seconds)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         self._updates: set[asyncio.Task[None]] = set()
         self._server = grpc.aio.server(
             options=(
@@ -66,7 +67,7 @@ class GrpcServer:
     async def stop(self, grace_seconds: float) -> None:
         """Says NOT_SERVING, ends streams, lets unary calls finish for as long as the grace, and closes."""
         self._servicer.draining = True
-        await self._health.enter_graceful_shutdown()
+        await self._health.stop()
         self._engine.end_streams()
         await self._server.stop(grace_seconds)
 

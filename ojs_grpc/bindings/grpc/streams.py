@@ -14,17 +14,12 @@ class StreamsServicer:
 
     engine: Engine
 
-    async def stream_jobs(self, request: worker_pb2.StreamJobsRequest, call: Call) -> AsyncIterator[bytes]:
+    def stream_jobs(self, request: worker_pb2.StreamJobsRequest, call: Call) -> AsyncIterator[bytes]:
         stream = self.engine.streams.open(
             request.queues,
             request.worker_id,
             request.max_concurrent,
             milliseconds(request.visibility_timeout, "visibility_timeout"),
         )
-        # A call that ends while a message is written ends outside of this generator.
         call.on_end(stream.close)
-        try:
-            while True:
-                yield await stream.next()
-        finally:
-            stream.close()
+        return stream

@@ -1,8 +1,8 @@
 """What the parts of the store share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import urandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ojs_grpc.stores.redis.connection import Connections
 from ojs_grpc.stores.redis.scripts import Scripts
@@ -10,8 +10,22 @@ from ojs_grpc.stores.redis.scripts import Scripts
 if TYPE_CHECKING:
     from ojs_grpc.stores.ports import Signals
 
+# Jobs that one script changes, so that it takes 5 ms at most: Redis serves nobody else meanwhile. A call with more
+# becomes several scripts, since its items are independent of each other.
+MOST_INSERTED = 500
+MOST_COMPLETED = 250
+MOST_APPLIED = 150
+MOST_PROMOTED = 200
 # A script that returns jobs stops here, so that it stays short whatever the jobs weigh.
 ANSWER_BYTES = 4 * 1024 * 1024
+
+
+Item = TypeVar("Item")
+
+
+def portions(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """The items in order, at most so many at once."""
+    return (items[first : first + most] for first in range(0, len(items), most))
 
 
 class RedisBase:

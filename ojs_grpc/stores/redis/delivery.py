@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from ojs_grpc.errors import StoreError
 from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Overdue, OverdueJobs, Refusal
 from ojs_grpc.stores.redis import keys, record
-from ojs_grpc.stores.redis.base import ANSWER_BYTES
+from ojs_grpc.stores.redis.base import ANSWER_BYTES, MOST_COMPLETED, portions
 from ojs_grpc.stores.redis.connection import Connections
 from ojs_grpc.stores.redis.workers import RedisWorkers
 
@@ -50,6 +51,8 @@ class RedisDelivery(RedisWorkers):
         except BaseException:
             self._unanswered.add(nonce)
             raise
+        if not reply:
+            raise StoreError("a claim came too late")
         return reply
 
     async def unanswered(self, now: int) -> list[bytes]:  # noqa: ARG002 - Redis forgets in its own time
@@ -63,8 +66,12 @@ class RedisDelivery(RedisWorkers):
         return [record.job_of(data, worker) for data, worker in zip(result[::2], result[1::2], strict=True)]
 
     async def complete(self, completions: Sequence[Completion], now: int) -> list[Refusal | None]:
-        if not completions:
-            return []
+        answers: list[Refusal | None] = []
+        for portion in portions(completions, MOST_COMPLETED):
+            answers += await self._complete(portion, now)
+        return answers
+
+    async def _complete(self, completions: Sequence[Completion], now: int) -> list[Refusal | None]:
         names: list[str] = []
         arguments: list[str | bytes | int] = [now, self._process]
         for job_id, lease, worker_id, tail in completions:

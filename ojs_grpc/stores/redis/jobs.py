@@ -1,13 +1,13 @@
 """Jobs by id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ojs_grpc.core import states
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import DuplicateJob, InvalidRequest, OJSError, Violation
 from ojs_grpc.stores.ports import Unit
 from ojs_grpc.stores.redis import keys, record
-from ojs_grpc.stores.redis.base import RedisBase
+from ojs_grpc.stores.redis.base import MOST_APPLIED, MOST_INSERTED, RedisBase, portions
 
 # What insert.lua says of a unit.
 _STORED, _REPEATED, _KEY_REUSED, _TAKEN = range(4)
@@ -17,8 +17,12 @@ class RedisJobs(RedisBase):
     """Implements `JobStore`."""
 
     async def insert(self, units: Sequence[Unit], now: int) -> list[OJSError | bytes | None]:
-        if not units:
-            return []
+        answers: list[OJSError | bytes | None] = []
+        for portion in _portions(units):
+            answers += await self._insert(portion, now)
+        return answers
+
+    async def _insert(self, units: Sequence[Unit], now: int) -> list[OJSError | bytes | None]:
         names: list[str] = []
         arguments: list[str | bytes | int] = [now, self._process, len(units)]
         for unit in units:
@@ -41,8 +45,12 @@ class RedisJobs(RedisBase):
         ]
 
     async def apply(self, transitions: Sequence[Transition], now: int) -> list[bytes | None]:
-        if not transitions:
-            return []
+        answers: list[bytes | None] = []
+        for portion in portions(transitions, MOST_APPLIED):
+            answers += await self._apply(portion, now)
+        return answers
+
+    async def _apply(self, transitions: Sequence[Transition], now: int) -> list[bytes | None]:
         arguments: list[str | bytes | int] = [now, self._process]
         for change in transitions:
             arguments += (
@@ -59,6 +67,18 @@ class RedisJobs(RedisBase):
         result = await self._run("apply", [keys.job(change.job_id) for change in transitions], arguments)
         self._tell_ready([*{record.queue_of(data) for data in result if data and data[0] == states.AVAILABLE}])
         return [None if data is None else record.job_of(data) for data in result]
+
+
+def _portions(units: Sequence[Unit]) -> Iterator[Sequence[Unit]]:
+    """The units in order, as many at once as one script should store; a unit is never divided."""
+    first = weight = 0
+    for place, unit in enumerate(units):
+        if weight and weight + len(unit.jobs) > MOST_INSERTED:
+            yield units[first:place]
+            first, weight = place, 0
+        weight += len(unit.jobs)
+    if units:
+        yield units[first:]
 
 
 def _add_unit(unit: Unit, now: int, names: list[str], arguments: list[str | bytes | int]) -> None:

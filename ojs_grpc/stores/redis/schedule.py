@@ -2,16 +2,21 @@
 
 from ojs_grpc.stores.ports import ExpiredJobs, Promotion
 from ojs_grpc.stores.redis import keys, record
-from ojs_grpc.stores.redis.base import ANSWER_BYTES, RedisBase
+from ojs_grpc.stores.redis.base import ANSWER_BYTES, MOST_PROMOTED, RedisBase
 
 
 class RedisSchedule(RedisBase):
     """Implements `ScheduleStore`."""
 
     async def promote(self, now: int, limit: int) -> Promotion:
-        count, next_at, *queues = await self._run("promote", keys.DUE, [now, limit, self._process])
-        self._tell_ready([queue.decode() for queue in queues])
-        return Promotion(count, next_at)
+        promoted = 0
+        while True:
+            most = min(limit - promoted, MOST_PROMOTED)
+            count, next_at, *queues = await self._run("promote", keys.DUE, [now, most, self._process])
+            self._tell_ready([queue.decode() for queue in queues])
+            promoted += count
+            if promoted >= limit or next_at is None or next_at > now:
+                return Promotion(promoted, next_at)
 
     async def expired(self, now: int, limit: int) -> ExpiredJobs:
         next_at, *found = await self._run("expired", keys.TTL, [now, limit, ANSWER_BYTES])

@@ -56,17 +56,13 @@ class _Call:
 
 
 class GroupCommit:
-    """Runs operations in transactions on the writer's connection.
+    """Runs operations in transactions on the writer's connection."""
 
-    Args:
-        inline: commit on the loop's thread: there is no disk to wait for.
-    """
-
-    def __init__(self, db: sqlite3.Connection, signals: Signals, *, inline: bool) -> None:
+    def __init__(self, db: sqlite3.Connection, signals: Signals) -> None:
         self._db = db
         self._session = Session(db)
         self._signals = signals
-        self._committer = None if inline else ThreadPoolExecutor(1, "sqlite-commit")
+        self._committer = ThreadPoolExecutor(1, "sqlite-commit")
         self._waiting: deque[_Call] = deque()
         self._work: asyncio.Task[None] | None = None
         self._closed = False
@@ -97,8 +93,7 @@ class GroupCommit:
         self._closed = True
         if self._work is not None:
             await self._work
-        if self._committer is not None:
-            self._committer.shutdown()
+        self._committer.shutdown()
 
     async def _serve(self) -> None:
         """Lives as long as calls wait."""
@@ -192,7 +187,7 @@ class GroupCommit:
     async def _commit(self) -> None:
         if not self._db.in_transaction:
             raise sqlite3.OperationalError("the transaction was rolled back")
-        if self._committer is None or not self._dirty:
+        if not self._dirty:
             self._db.execute("COMMIT")
         else:
             await asyncio.get_running_loop().run_in_executor(self._committer, self._db.execute, "COMMIT")

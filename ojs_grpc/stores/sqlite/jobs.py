@@ -62,7 +62,7 @@ def _earlier_reply(db: sqlite3.Connection, key: IdempotencyKey, now: int) -> OJS
         return None
     fingerprint, reply = row
     if fingerprint != key.fingerprint:
-        return InvalidRequest([Violation("idempotency_key", "was used before with another request")])
+        return InvalidRequest([Violation("x-ojs-idempotency-key", "was used before with another request")])
     return bytes(reply)
 
 

@@ -28,6 +28,7 @@ from ojs_grpc.stores.ports import (
 from ojs_grpc.stores.sqlite import dead_letter, delivery, jobs, leases, queues, schedule
 from ojs_grpc.stores.sqlite import retention as forgetting
 from ojs_grpc.stores.sqlite.connection import SYNCHRONOUS, connect_reader, connect_writer, user_version
+from ojs_grpc.stores.sqlite.direct_commit import DirectCommit
 from ojs_grpc.stores.sqlite.failure import translate
 from ojs_grpc.stores.sqlite.group_commit import GroupCommit
 from ojs_grpc.stores.sqlite.session import Session
@@ -56,7 +57,7 @@ class SqliteStore:
         self._synchronous = synchronous
         self._db: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._writer: GroupCommit | None = None
+        self._writer: GroupCommit | DirectCommit | None = None
 
     # System
 
@@ -68,7 +69,7 @@ class SqliteStore:
         except BaseException:
             self._db.close()
             raise
-        self._writer = GroupCommit(self._db, signals, inline=self._path is None)
+        self._writer = DirectCommit(self._db, signals) if self._path is None else GroupCommit(self._db, signals)
 
     async def ping(self) -> None:
         self._read(user_version)

@@ -50,7 +50,7 @@ def db(path: Path) -> Connection:
 async def writer(db: Connection, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GroupCommit]:
     """A writer that never ends a group because of the time it took."""
     monkeypatch.setattr(group_commit, "_GROUP_SECONDS", 60)
-    writer = GroupCommit(db, RecordingSignals(), inline=False)
+    writer = GroupCommit(db, RecordingSignals())
     yield writer
     db.gate.set()
     await writer.close()

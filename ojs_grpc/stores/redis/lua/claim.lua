@@ -33,19 +33,20 @@ end
 -- For each lot of jobs a line: the claim's number, their prefix, their first and last lease, their ids.
 local leases, expired = {}, 0
 
--- The slots that may be filled, and the last heartbeat of their workers.
-local function open_slots(prefix, first, last)
-  local slots, beats, states = {}, {}, {}
+-- The slots that may be filled, and of their workers the last heartbeat and the entry in `holders`.
+local function open_slots(prefix, process, first, last)
+  local slots, beats, holders, states = {}, {}, {}, {}
   for place = first, last do
     local worker = ARGV[place]
     if not states[worker] then
       beats[worker], states[worker] = last_beat(prefix, worker)
+      holders[worker] = process .. '/' .. worker
     end
     if states[worker] < WORKER_STATE_QUIET then
       slots[#slots + 1] = place
     end
   end
-  return slots, beats
+  return slots, beats, holders
 end
 
 -- Leases `job` to a worker; the beginning of its new header.
@@ -59,7 +60,7 @@ local function lease_to(demand, key, id, worker)
   local changing = encode()
   redis.call('SETRANGE', key, 0, changing)
   later('ZADD', prefix .. 'active', wake_time(demand.beats[worker], silence_ms, now), id)
-  later('HSET', prefix .. 'holders', id, demand.process .. '/' .. worker)
+  later('HSET', prefix .. 'holders', id, demand.holders[worker])
   if worker ~= '' then
     later('SADD', prefix .. 'held:' .. worker, id)
   end
@@ -147,9 +148,10 @@ while ARGV[arg] do
   local queues, slots = tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
   local demand = {
     visibility_ms = tonumber(ARGV[arg]), max_bytes = tonumber(ARGV[arg + 1]), bytes = tonumber(ARGV[arg + 2]),
-    process = ARGV[arg + 3], first_slot = arg + 6, filled = 0, given = { 0 },
+    first_slot = arg + 6, filled = 0, given = { 0 },
   }
-  demand.slots, demand.beats = open_slots(string.sub(KEYS[key], 1, 9), arg + 6, arg + 5 + slots)
+  demand.slots, demand.beats, demand.holders
+    = open_slots(string.sub(KEYS[key], 1, 9), ARGV[arg + 3], arg + 6, arg + 5 + slots)
   serve(demand, key, key + queues - 1)
   result[#result + 1] = demand.given
   arg, key = arg + 6 + slots, key + queues

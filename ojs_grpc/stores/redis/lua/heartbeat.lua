@@ -31,11 +31,11 @@ local function extend(key, prefix, id, head, by, beat)
   result[#result + 1] = job.due_at
 end
 
--- Everything that the worker holds in one partition, the named job apart.
+-- Everything that the worker holds in one partition, apart from the named job if it is extended already.
 local function extend_held(prefix, by)
   for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'held:' .. worker)) do
-    local key = prefix .. 'j:' .. id
-    if not named or string.sub(named, 12) ~= id then
+    if id ~= result[2] then
+      local key = prefix .. 'j:' .. id
       extend(key, prefix, id, redis.call('GETRANGE', key, 0, HEAD_SIZE - 1), by, now)
     end
   end
@@ -59,16 +59,18 @@ local function extend_named(lease)
   return false
 end
 
-if worker ~= '' then
-  local beats = #KEYS - (named and 2 or 1)
-  for place = 1, beats do
-    redis.call('SET', KEYS[place], struct.pack('<i8B', now, tonumber(ARGV[4])), 'PX', ARGV[5])
-    extend_held(string.sub(KEYS[place], 1, 9), named and 0 or extend_ms)
-  end
-  redis.call('PEXPIRE', KEYS[beats + 1], ARGV[5])
+local beats = worker ~= '' and #KEYS - (named and 2 or 1) or 0
+for place = 1, beats do
+  redis.call('SET', KEYS[place], struct.pack('<i8B', now, tonumber(ARGV[4])), 'PX', ARGV[5])
 end
 if named then
   result[1] = extend_named(tonumber(ARGV[8]))
+end
+for place = 1, beats do
+  extend_held(string.sub(KEYS[place], 1, 9), named and 0 or extend_ms)
+end
+if beats > 0 then
+  redis.call('PEXPIRE', KEYS[beats + 1], ARGV[5])
 end
 send_all()
 return result

@@ -1,0 +1,1 @@
+"""The gRPC binding, seen from outside: a server in this process, and a real channel to it."""
