@@ -50,8 +50,8 @@ class NewJob(NamedTuple):
         reserved: the client chose the id, so it may be taken, and its last byte says nothing about the queue.
         due_at: scheduled: when it becomes available.
         expires_at: discarded if no worker got it by then (behaviour section 8, TTL); 0 for never.
-        visibility_ms: length of a lease, unless the claim says otherwise.
-        timeout_ms: longest execution, counted from the claim.
+        visibility_ms: length of a lease, unless the claim says otherwise; positive.
+        timeout_ms: longest execution, counted from the claim; positive.
     """
 
     id: str

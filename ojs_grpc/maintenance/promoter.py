@@ -3,7 +3,8 @@
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.stores.ports import Store
 
-_CHUNK = 500
+# Redis does nothing else meanwhile, so a chunk takes it about a millisecond.
+_CHUNK = 200
 
 
 class Promoter:

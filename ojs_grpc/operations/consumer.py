@@ -8,7 +8,7 @@ from ojs_grpc.stores.ports import Delivery
 
 # Claimed for a stream but not yet written to its transport: enough to keep it busy, little to give back.
 WINDOW = 256
-_REFILL_AT = WINDOW // 2
+_REFILL_AT = WINDOW * 3 // 4
 _REFILL_BYTES = 1 << 20
 
 

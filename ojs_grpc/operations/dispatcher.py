@@ -41,8 +41,8 @@ class Dispatcher:
         """Consumers by queue, those served longest ago first."""
         self._streams: dict[str, Consumer] = {}
         """The stream that a leased job takes a slot of."""
-        self._ready: set[str] = set()
-        """Queues that may have something; a claim that finds a queue empty takes it out."""
+        self._ready: dict[str, None] = {}
+        """Queues that may have something, those asked longest ago first; a claim that finds one empty takes it out."""
         self._wake = asyncio.Event()
         self._unasked: set[Consumer] = set()
         """Polls that nothing was claimed for yet."""
@@ -101,7 +101,7 @@ class Dispatcher:
             waiting.pop(consumer, None)
             if not waiting:
                 self._waiting.pop(queue, None)
-                self._ready.discard(queue)
+                self._ready.pop(queue, None)
         for job_id in consumer.held:
             if self._streams.get(job_id) is consumer:
                 del self._streams[job_id]
@@ -113,7 +113,7 @@ class Dispatcher:
         """These queues may have jobs now."""
         wanted = self._waiting.keys() & queues
         if wanted:
-            self._ready |= wanted
+            self._ready |= dict.fromkeys(wanted)
             self._wake.set()
 
     def wake_all(self) -> None:
@@ -130,7 +130,7 @@ class Dispatcher:
 
     def refill(self, consumer: Consumer) -> None:
         """The consumer took what it was given and can take more."""
-        if not self._ready.isdisjoint(consumer.queues):
+        if not self._ready.keys().isdisjoint(consumer.queues):
             self._wake.set()
 
     def give_back(self, leases: Sequence[tuple[str, int]]) -> None:
@@ -199,20 +199,21 @@ class Dispatcher:
         """Claims and hands out; whether there may be more than was asked for."""
         asked = {queue for demand, _ in groups for queue in demand.queues}
         # What is said to be ready during the claim stays ready, whatever the claim finds.
-        self._ready -= asked
+        for queue in asked:
+            self._ready.pop(queue, None)
         for demand, seats in groups:
             if not demand.streaming:
                 seats[0].asking = True
         try:
             claims = await self._store.claim([demand for demand, _ in groups], self._store.clock.now())
         except BaseException:
-            self._ready |= asked
+            self._ready |= dict.fromkeys(asked)
             raise
         full = False
         for (demand, seats), claimed in zip(groups, claims, strict=True):
             if not claimed.drained:
                 full = True
-                self._ready.update(self._waiting.keys() & demand.queues)
+                self._ready |= dict.fromkeys(self._waiting.keys() & demand.queues)
                 if not claimed.deliveries:
                     _pass_over(seats)
             self._hand_out(seats, claimed.deliveries)

@@ -77,9 +77,9 @@ class Claimed(NamedTuple):
 class Completion(NamedTuple):
     """An acknowledgement. `tail` is the encoded result fields, appended to the job.
 
-    It holds if the job is active and, when given, `lease` is its lease (else `worker_id`, when given, its holder); or
-    if the job went back to available, nobody claimed it since, and `lease` is the one it lost (design section 7,
-    "late ack").
+    It holds if the job is active and, when given, `lease` is its lease (else `worker_id`, when given, its holder; a job
+    claimed without a name is anybody's). It also holds if the job lost its lease and went back to available, nobody
+    claimed it since, and `lease` is the one it lost (design section 7, "late ack").
     """
 
     job_id: str
@@ -294,7 +294,7 @@ class RetentionStore(Protocol):
         """Removes up to `limit` finished jobs that are too old or too many, and outdated idempotency keys.
 
         Returns:
-            How many were removed; fewer than `limit` means that nothing is left to remove now.
+            How many jobs and keys were removed; fewer than `limit` means that nothing is left to remove now.
         """
         ...
 

@@ -1,5 +1,6 @@
 """JobStore.insert: what one caller enqueues at once is stored in order, all of it or nothing."""
 
+import pytest
 from google.protobuf.struct_pb2 import Struct, Value
 from ojs_grpc_pb.v1.job_pb2 import Job, RetryPolicy, UniquePolicy
 
@@ -24,6 +25,9 @@ from tests.store.building import (
     take_one,
     unit,
 )
+
+# Of ids that clients choose: the queue's own, the first and the last.
+PARTITIONS = [ids.partition_of_queue(QUEUE), 0, 255]
 
 
 async def test_an_available_job_shows_when_it_became_so(store: Store, clock: FakeClock) -> None:
@@ -165,9 +169,10 @@ async def test_nothing_to_insert(store: Store, clock: FakeClock) -> None:
     assert await counts(store) == {}
 
 
-async def test_a_taken_id_is_refused(store: Store, clock: FakeClock) -> None:
+@pytest.mark.parametrize("partition", PARTITIONS)
+async def test_a_taken_id_is_refused(store: Store, clock: FakeClock, partition: int) -> None:
     """A client's id that is taken is a duplicate, whatever queue it is meant for; the first job stays as it is."""
-    first = job(job_id_=job_id(3))
+    first = job(job_id_=job_id(partition))
     await put(store, first, reserved=True)
     second = job("elsewhere", job_id_=first.id, priority=5)
 
@@ -229,9 +234,10 @@ async def test_a_duplicate_stores_nothing_of_its_unit(store: Store, clock: FakeC
     assert await store.insert([unit(before, reserved=True)], clock.now()) == [None]
 
 
-async def test_an_id_twice_in_a_unit(store: Store, clock: FakeClock) -> None:
+@pytest.mark.parametrize("partition", PARTITIONS)
+async def test_an_id_twice_in_a_unit(store: Store, clock: FakeClock, partition: int) -> None:
     """A unit that uses one id twice is refused whole, and the id stays free."""
-    message = job(job_id_=job_id(9))
+    message = job(job_id_=job_id(partition))
 
     (answer,) = await store.insert([unit(job(), message, message, reserved=True)], clock.now())
 
@@ -241,15 +247,16 @@ async def test_an_id_twice_in_a_unit(store: Store, clock: FakeClock) -> None:
     assert await store.insert([unit(message, reserved=True)], clock.now()) == [None]
 
 
-async def test_an_id_twice_in_a_call(store: Store, clock: FakeClock) -> None:
+@pytest.mark.parametrize("partition", PARTITIONS)
+async def test_an_id_twice_in_a_call(store: Store, clock: FakeClock, partition: int) -> None:
     """Of two units of a call with the same id, the first is stored and the second refused."""
-    message = job(job_id_=job_id(77))
+    message = job(job_id_=job_id(partition))
     twin = changed(message, queue="elsewhere")
 
-    answers = await store.insert([unit(message, reserved=True), unit(twin, reserved=True)], clock.now())
+    answers = await store.insert([unit(each, reserved=True) for each in (message, twin, message)], clock.now())
 
     assert answers[0] is None
-    assert isinstance(answers[1], DuplicateJob)
+    assert [type(answer) for answer in answers[1:]] == [DuplicateJob, DuplicateJob]
     assert await counts(store) == {QUEUE: 1}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ojs_grpc.errors import StoreError
 from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Overdue, OverdueJobs, Refusal
 from ojs_grpc.stores.redis import keys, record
-from ojs_grpc.stores.redis.base import ANSWER_BYTES, MOST_COMPLETED, portions
+from ojs_grpc.stores.redis.base import ANSWER_BYTES, MOST_CLAIMED, MOST_COMPLETED, portions
 from ojs_grpc.stores.redis.connection import Connections
 from ojs_grpc.stores.redis.workers import RedisWorkers
 
@@ -34,23 +34,26 @@ class RedisDelivery(RedisWorkers):
         async with self._claiming:
             await self._register(demands)
             open_demands = [_OpenDemand(demand, self._process) for demand in demands]
-            while left := [demand for demand in open_demands if demand.status == _UNFINISHED]:
-                for demand, reply in zip(left, await self._claim(left, now), strict=True):
-                    demand.take(reply)
+            nonces: list[int] = []
+            try:
+                while left := [demand for demand in open_demands if demand.status == _UNFINISHED]:
+                    for demand, reply in zip(left, await self._claim(left, now, nonces), strict=True):
+                        demand.take(reply)
+            except BaseException:
+                self._unanswered.update(nonces)
+                raise
         return [Claimed(demand.deliveries, demand.status == _DRAINED) for demand in open_demands]
 
-    async def _claim(self, demands: "list[_OpenDemand]", now: int) -> list[list[Any]]:
+    async def _claim(self, demands: "list[_OpenDemand]", now: int, nonces: list[int]) -> list[list[Any]]:
+        """One script; `nonces` are those that this claim needed so far."""
         self._nonce += 1
-        nonce = self._nonce
+        keep = int(bool(self._unanswered or nonces))
+        nonces.append(self._nonce)
         names = [keys.claimed(self._process)]
-        arguments: list[str | bytes | int] = [now, self.silence_ms, nonce, int(bool(self._unanswered)), _MEMORY_MS]
+        arguments: list[str | bytes | int] = [now, self.silence_ms, self._nonce, keep, _MEMORY_MS, MOST_CLAIMED]
         for demand in demands:
             demand.describe(names, arguments)
-        try:
-            reply: list[list[Any]] = await self._run("claim", names, arguments)
-        except BaseException:
-            self._unanswered.add(nonce)
-            raise
+        reply: list[list[Any]] = await self._run("claim", names, arguments)
         if not reply:
             raise StoreError("a claim came too late")
         return reply
@@ -97,7 +100,7 @@ class RedisDelivery(RedisWorkers):
 
 
 class _OpenDemand:
-    """A demand while it is served, which takes more than one call if many expired jobs are in its way."""
+    """A demand while it is served, which takes several scripts if it is large or many expired jobs are in its way."""
 
     def __init__(self, demand: Demand, process: str) -> None:
         self.deliveries: list[Delivery] = []

@@ -110,7 +110,7 @@ def _lease(
     for row, lease in zip(rows, session.numbers(len(rows)), strict=True):
         worker = slots.popleft()
         ends_at = now + (visibility_ms or row.visibility_ms)
-        wake_at = min(ends_at, now + (row.timeout_ms or FOREVER), silent_at.get(worker, FOREVER))
+        wake_at = min(ends_at, now + row.timeout_ms, silent_at.get(worker, FOREVER))
         attempt = row.attempt + 1
         changes.append((attempt, lease, now, ends_at, wake_at, worker, row.key))
         changed = overlay(ACTIVE, attempt, lease, row.enqueued_at, now, 0, ends_at, worker)

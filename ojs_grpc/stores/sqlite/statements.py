@@ -18,7 +18,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _WORDS = {
     "{RECORD}": RECORD_COLUMNS,
     **{f"{{{states.state_name(state).upper()}}}": str(state) for state in states.ALL},
-    "{TIMES_OUT_AT}": f"(CASE timeout_ms WHEN 0 THEN {FOREVER} ELSE started_at + timeout_ms END)",
+    "{TIMES_OUT_AT}": "(started_at + timeout_ms)",
 }
 
 

@@ -1,7 +1,9 @@
 """Redis stops, freezes, comes back: errors meanwhile, then everything works, and no lease is lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from ojs_grpc_pb.v1.job_pb2 import Job
@@ -10,6 +12,7 @@ from ojs_grpc.core import states
 from ojs_grpc.errors import StoreError, StoreTimeout, StoreUnavailable
 from ojs_grpc.stores.ports import Demand
 from ojs_grpc.stores.redis import connection
+from ojs_grpc.stores.redis.base import MOST_CLAIMED
 from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import FakeClock
 from tests.redis_server import PrivateRedis
@@ -17,23 +20,24 @@ from tests.signals import RecordingSignals
 from tests.store.building import MANY_BYTES, QUEUE, ack, demand, ids_of, job, put, see, take
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls give up soon."""
-    monkeypatch.setattr(connection, "CALL_SECONDS", 0.2)
+@contextmanager
+def frozen(server: PrivateRedis) -> Iterator[None]:
+    """Redis hangs inside the block, where calls give up soon; behind it Redis has worked off what came meanwhile."""
+    server.pause()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connection, "CALL_SECONDS", 0.2)
+            yield
+    finally:
+        server.resume()
+    # A new connection is served behind those that have waited.
+    assert server.command("PING") == b"+PONG\r\n"
 
 
 async def claim_that_times_out(store: RedisStore, slots: int) -> None:
     """A claim that a frozen Redis will carry out when it goes on."""
     with pytest.raises(StoreTimeout):
         await store.claim([demand(slots)], store.clock.now())
-
-
-def go_on(server: PrivateRedis) -> None:
-    """Lets Redis go on, and returns when it has worked off what came meanwhile."""
-    server.resume()
-    # A new connection is served behind those that have waited.
-    assert server.command("PING") == b"+PONG\r\n"
 
 
 async def test_a_stopped_redis_is_unavailable(store: RedisStore, server: PrivateRedis, clock: FakeClock) -> None:
@@ -62,27 +66,22 @@ async def test_no_call_meets_a_dead_connection(store: RedisStore, server: Privat
     await asyncio.gather(*[put(store, job()) for _ in range(16)])
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_frozen_redis_times_out(store: RedisStore, server: PrivateRedis) -> None:
     """Calls end in time while Redis hangs, and work once it goes on."""
-    server.pause()
+    with frozen(server):
+        answers = await asyncio.gather(*[store.ping() for _ in range(40)], return_exceptions=True)
 
-    answers = await asyncio.gather(*[store.ping() for _ in range(40)], return_exceptions=True)
-
-    go_on(server)
     assert {type(answer) for answer in answers} == {StoreTimeout}
     await store.ping()
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_what_a_lost_claim_leased_is_found(store: RedisStore, server: PrivateRedis, clock: FakeClock) -> None:
     """A claim whose answer was lost leases jobs; `unanswered` names them, once, and no others."""
     answered, lost, left = job(priority=2), job(priority=1), job()
     await put(store, answered, lost, left)
     await take(store)
-    server.pause()
-    await claim_that_times_out(store, 1)
-    go_on(server)
+    with frozen(server):
+        await claim_that_times_out(store, 1)
 
     found = [Job.FromString(data) for data in await store.unanswered(clock.now())]
 
@@ -92,16 +91,14 @@ async def test_what_a_lost_claim_leased_is_found(store: RedisStore, server: Priv
     assert ids_of(await take(store)) == [left.id]
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_several_lost_claims(store: RedisStore, server: PrivateRedis, clock: FakeClock) -> None:
     """Claims that were lost one after another, with an answered one behind them, are all found, and only they."""
     messages = [job() for _ in range(7)]
     await put(store, *messages)
     messages = messages[len(await take(store)) :]
     for slots in (2, 1):
-        server.pause()
-        await claim_that_times_out(store, slots)
-        go_on(server)
+        with frozen(server):
+            await claim_that_times_out(store, slots)
         await store.ping()
     await take(store, 2)
     await ack(store, messages[0].id)
@@ -111,16 +108,37 @@ async def test_several_lost_claims(store: RedisStore, server: PrivateRedis, cloc
     assert found == [message.id for message in messages[1:3]]
 
 
-@pytest.mark.usefixtures("impatient")
+async def test_a_large_claim_that_breaks_off(
+    store: RedisStore, server: PrivateRedis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a claim that takes several scripts, what was leased before one failed is found too."""
+    await put(store, *[job() for _ in range(2 * MOST_CLAIMED)])
+    run, scripts_run = store._run, []
+
+    async def break_off(name: str, *rest: Any) -> Any:  # noqa: ANN401 - as the original
+        scripts_run.append(name)
+        if scripts_run.count("claim") == 2:
+            raise StoreTimeout("no answer")
+        return await run(name, *rest)
+
+    monkeypatch.setattr(store, "_run", break_off)
+    with pytest.raises(StoreTimeout):
+        await take(store, 2 * MOST_CLAIMED)
+    monkeypatch.undo()
+
+    assert len(await store.unanswered(clock.now())) == MOST_CLAIMED
+    assert len(await take(store, 2 * MOST_CLAIMED)) == MOST_CLAIMED
+
+
 async def test_a_claim_on_its_way_leases_nothing_any_more(
     store: RedisStore, open_store: Callable[..., Awaitable[RedisStore]], server: PrivateRedis, clock: FakeClock
 ) -> None:
     """A lost claim that arrives after `unanswered` was asked comes too late."""
     await put(store, job(), message := job())
     await take(store)
-    server.pause()
-    await claim_that_times_out(store, 1)
-    # As if the network had kept the claim: what Redis got of it is gone with the process.
+    with frozen(server):
+        await claim_that_times_out(store, 1)
+    # As if the network had kept the claim: what Redis did about it is gone with the process.
     server.kill()
     server.start()
     await put(store, message)

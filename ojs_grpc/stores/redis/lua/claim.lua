@@ -7,11 +7,12 @@
 -- ARGV[3]   a number that grows with each claim of the process; a claim with an older one came too late
 -- ARGV[4]   1 if the answer to an earlier claim was lost, whose memory must be kept, else 0
 -- ARGV[5]   how many ms to remember
--- ARGV[6..] demand by demand: visibility_ms, 0 for each job's own; max_bytes; the bytes already given; the process, ''
+-- ARGV[6]   lease at most so many jobs
+-- ARGV[7..] demand by demand: visibility_ms, 0 for each job's own; max_bytes; the bytes already given; the process, ''
 --           unless it streams the jobs; the number of queues; the number of slots; the worker of each slot
 --
 -- Result, empty if the claim came too late: for each demand a list: 1 if its queues hold nothing more for it, 2 if this
--- claim stopped at too many expired jobs, else 0; then for each lease its slot (from 1), the job's id, its record
+-- claim did enough before the demand was served, else 0; then for each lease its slot (from 1), the job's id, its record
 -- before, and what that begins with from now on.
 
 -- @include states
@@ -22,8 +23,8 @@
 local WORKER_STATE_QUIET = 2
 -- A delivery shows times, a lease and the worker that its record does not have in this form.
 local OVERLAY_SIZE = 80
--- Expired jobs passed over in one claim, so that it stays short.
-local MOST_EXPIRED = 500
+-- What it costs to pass over an expired job, where 1 is to lease one.
+local PASSING_COST = 0.25
 
 local now, silence_ms, nonce = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local memory = redis.call('GET', KEYS[1])
@@ -31,7 +32,7 @@ if memory and nonce <= tonumber(string.match(memory, '^%d+')) then
   return {}
 end
 -- For each lot of jobs a line: the claim's number, their prefix, their first and last lease, their ids.
-local leases, expired = {}, 0
+local memories, room, passed = {}, tonumber(ARGV[6]), 0
 
 -- The slots that may be filled, and of their workers the last heartbeat and the entry in `holders`.
 local function open_slots(prefix, process, first, last)
@@ -67,51 +68,57 @@ local function lease_to(demand, key, id, worker)
   return changing
 end
 
--- Gives the demand a job, unless it weighs too much.
+-- Gives the demand a job; false if it weighs too much.
 local function give(demand, key, id, record)
   local slot = demand.slots[demand.filled + 1]
   local worker = ARGV[slot]
   local size = #record - HEADER_SIZE + OVERLAY_SIZE + #worker
   if demand.bytes > 0 and demand.bytes + size > demand.max_bytes then
     demand.full = true
-    return
+    return false
   end
   demand.filled, demand.bytes, demand.lease = demand.filled + 1, demand.bytes + size, demand.lease + 1
   local given = demand.given
   local place = #given
   given[place + 1], given[place + 2] = slot - demand.first_slot + 1, id
   given[place + 3], given[place + 4] = record, lease_to(demand, key, id, worker)
+  return true
 end
 
 -- Fills slots from the head of one queue; false when nothing more can be filled from it in this claim.
 local function take_some(demand, ready)
   demand.prefix = string.sub(ready, 1, 9)
-  local ids = redis.call('ZRANGE', ready, 0, math.min(#demand.slots - demand.filled, 250) - 1)
+  -- As many expired jobs as were in the way so far may still be.
+  local most = math.min(math.max(#demand.slots - demand.filled, passed), math.ceil(room))
+  local ids = redis.call('ZRANGE', ready, 0, most - 1)
   if #ids == 0 then
     return false
   end
   demand.lease = redis.call('INCRBY', demand.prefix .. 'lease', #ids) - #ids
-  leases[#leases + 1] = string.format('\n%s %s %.0f %.0f', ARGV[3], demand.prefix, demand.lease + 1, demand.lease + #ids)
-  local gone = {}
-  for place, id in ipairs(ids) do
+  local first_lease = demand.lease + 1
+  local gone, leased = {}, {}
+  for _, id in ipairs(ids) do
     local key = demand.prefix .. 'j:' .. id
     local record = redis.call('GET', key)
     if record then
       decode(record)
     end
-    if record and job.expires_at > 0 and job.expires_at <= now and job.started_at == 0 then
-      expired = expired + 1
-    elseif record then
-      give(demand, key, id, record)
-    end
-    if demand.full then
+    if not record or job.expires_at > 0 and job.expires_at <= now and job.started_at == 0 then
+      passed, room = passed + 1, room - PASSING_COST
+    elseif demand.filled == #demand.slots or not give(demand, key, id, record) then
       break
+    else
+      leased[#leased + 1] = id
+      room = room - 1
     end
-    gone[place] = id
-    leases[#leases + 1] = id
+    gone[#gone + 1] = id
   end
   send('ZREM', ready, gone)
-  return not demand.full and demand.filled < #demand.slots and expired <= MOST_EXPIRED
+  if #leased > 0 then
+    local line = string.format('\n%s %s %.0f %.0f ', ARGV[3], demand.prefix, first_lease, demand.lease)
+    memories[#memories + 1] = line .. table.concat(leased, ' ')
+  end
+  return not demand.full and demand.filled < #demand.slots and room > 0
 end
 
 local function paused(ready)
@@ -130,20 +137,20 @@ end
 
 local function serve(demand, first_queue, last_queue)
   local queue = first_queue
-  while queue <= last_queue and #demand.slots > demand.filled and not demand.full and expired <= MOST_EXPIRED do
+  while queue <= last_queue and #demand.slots > demand.filled and not demand.full and room > 0 do
     if not paused(KEYS[queue]) then
       while take_some(demand, KEYS[queue]) do end
     end
     queue = queue + 1
   end
-  if expired > MOST_EXPIRED and #demand.slots > demand.filled and not demand.full then
+  if room <= 0 and #demand.slots > demand.filled and not demand.full then
     demand.given[1] = 2
   elseif not demand.full and drained(demand, first_queue, last_queue) then
     demand.given[1] = 1
   end
 end
 
-local result, arg, key = {}, 6, 2
+local result, arg, key = {}, 7, 2
 while ARGV[arg] do
   local queues, slots = tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
   local demand = {
@@ -157,9 +164,9 @@ while ARGV[arg] do
   arg, key = arg + 6 + slots, key + queues
 end
 send_all()
-if #leases > 0 then
+if #memories > 0 then
   local kept = ARGV[4] == '1' and memory and string.match(memory, '\n.*$') or ''
-  memory = ARGV[3] .. kept .. table.concat(leases, ' ')
+  memory = ARGV[3] .. kept .. table.concat(memories)
   redis.call('SET', KEYS[1], memory, 'PX', ARGV[5])
 end
 return result

@@ -4,6 +4,8 @@
 -- exact double.
 local PRIORITY_STEP = 2 ^ 44
 local lines = {}
+-- Whether anybody but the caller listens. A process that is alone would pay more for hearing itself than for all else.
+local others
 
 -- Puts a job at the end of its priority in its queue, once `open_lines` is called.
 local function line_up(prefix, queue, rank, id)
@@ -31,7 +33,10 @@ local function open_lines(process)
       members[2 * place] = line.ids[place]
     end
     send('ZADD', ready, members)
-    if redis.call('ZCARD', ready) == count then
+    if others == nil then
+      others = redis.call('PUBSUB', 'NUMSUB', 'ojs:ready')[2] > 1
+    end
+    if others and redis.call('ZCARD', ready) == count then
       redis.call('PUBLISH', 'ojs:ready', process .. ' ' .. queue)
     end
     queues[#queues + 1] = queue
