@@ -204,11 +204,7 @@ class Dispatcher:
         for demand, seats in groups:
             if not demand.streaming:
                 seats[0].asking = True
-        try:
-            claims = await self._store.claim([demand for demand, _ in groups], self._store.clock.now())
-        except BaseException:
-            self._ready |= dict.fromkeys(asked)
-            raise
+        claims = await self._store.claim([demand for demand, _ in groups], self._store.clock.now())
         full = False
         for (demand, seats), claimed in zip(groups, claims, strict=True):
             if not claimed.drained:

@@ -145,12 +145,34 @@ async def test_a_stream_without_free_slots_is_not_asked_for(dispatcher: Dispatch
 
 async def test_a_stream_that_does_not_take_is_not_given_more(dispatcher: Dispatcher, store: ScriptedStore) -> None:
     """Not beyond its window, whatever its capacity."""
-    store.put("q", *map(str, range(3 * WINDOW)))
-    consumer = stream(dispatcher, capacity=3 * WINDOW)
+    store.put("q", *map(str, range(9 * WINDOW)))
+    consumer = stream(dispatcher, capacity=9 * WINDOW)
+    await settle(200)
+    assert WINDOW // 2 < len(consumer.claimed) <= WINDOW
+
+    for _ in range(3 * WINDOW):
+        consumer.take()
+        if consumer.runs_low:
+            dispatcher.refill(consumer)
+            await settle()
+            assert WINDOW // 2 < len(consumer.claimed) <= WINDOW
+
+
+async def test_a_stream_is_not_given_too_many_bytes(dispatcher: Dispatcher, store: ScriptedStore) -> None:
+    """Large jobs fill it sooner; what it takes makes room again."""
+    store.put("q", *(f"{number:0300000}" for number in range(100)))
+    consumer = stream(dispatcher, capacity=100)
 
     await settle(200)
 
-    assert WINDOW // 2 < len(consumer.claimed) <= WINDOW
+    assert len(consumer.claimed) <= 32
+    before = len(store.demands)
+    while not consumer.runs_low:
+        consumer.take()
+    assert len(consumer.claimed) <= 4
+    dispatcher.refill(consumer)
+    await settle()
+    assert len(store.demands) > before
 
 
 async def test_streams_of_the_same_queues_share_a_demand(dispatcher: Dispatcher, store: ScriptedStore) -> None:
@@ -275,6 +297,7 @@ async def test_passed_over_and_served_in_one_demand(dispatcher: Dispatcher, stor
     await settle(100)
 
     assert (claimed(quiet), claimed(running)) == ([], ["a", "b", "c"])
+    assert len(store.demands) == 2
 
 
 async def test_a_worker_that_runs_again_is_served(
