@@ -7,7 +7,6 @@ It is the hot path of an enqueue. Producers send the same options over and over,
 the arguments, which nobody looks into, go from the request to the envelope as bytes.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,21 +16,16 @@ from typing import NamedTuple
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
 
 from ojs_grpc.core import retry, states, values
-from ojs_grpc.core.duration import duration_ms, timestamp_ms, to_timestamp
+from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.overlay import overlay
+from ojs_grpc.core.validation import AT_ONCE, PRIORITIES, Times, check_labels, queue_rule, read_times, type_info
 from ojs_grpc.core.wire import bytes_field, timestamp_field
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Unsupported, Violation
 
 SPECVERSION = "1.0"
 DEFAULT_QUEUE = "default"
-PRIORITIES = range(-100, 101)
-# Long enough for any lease, and now plus it stays a valid Timestamp until the year 8999.
-MAX_DURATION_MS = 1000 * 365 * 86_400_000
-
-_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*")
-_QUEUE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 Entry = EnqueueRequest | BatchJobEntry
 
@@ -152,8 +146,8 @@ class EnvelopeReader:
             broken.append(Violation("options.queue", rule))
         if options.priority not in PRIORITIES:
             broken.append(Violation("options.priority", "must be from -100 to 100"))
-        times = _read_times(options, now, broken)
-        _check_labels(options, self._limits, broken)
+        times = read_times(options, now, broken)
+        check_labels(options, self._limits, broken)
         policy = options.retry if options.HasField("retry") else None
         retry_broken = retry.violations(policy, "options.retry") if policy is not None else []
         if options.max_attempts < 0:
@@ -259,117 +253,14 @@ def merge_options(entry: EnqueueOptions, defaults: EnqueueOptions) -> EnqueueOpt
     return merged
 
 
-def type_info(name: str, limits: Limits) -> tuple[str, bytes]:
-    """The rule that a job type breaks, in words, empty if it is one; and the type as a field of a job."""
-    # The length comes first: it also bounds what the cache holds.
-    if len(name) > limits.type_bytes:
-        return f"must be at most {limits.type_bytes} bytes", b""
-    return _type_info(name)
-
-
-def queue_rule(name: str, limits: Limits) -> str:
-    """The rule that a queue name breaks, in words; empty if it is one."""
-    if len(name) > limits.queue_chars:
-        return f"must be at most {limits.queue_chars} characters"
-    return _queue_pattern_rule(name)
-
-
-@lru_cache(maxsize=4096)
-def _type_info(name: str) -> tuple[str, bytes]:
-    if not name:
-        return "is required", b""
-    if not _TYPE.fullmatch(name):
-        return "must be dot-separated segments of lower-case letters, digits, _ and -, each starting with a letter", b""
-    return "", bytes_field(Job.TYPE_FIELD_NUMBER, name.encode())
-
-
-@lru_cache(maxsize=4096)
-def _queue_pattern_rule(name: str) -> str:
-    if _QUEUE.fullmatch(name):
-        return ""
-    return "must be lower-case letters, digits, - and ., starting with a letter or a digit"
-
-
-class _Times(NamedTuple):
-    state: int
-    due_at: int = 0
-    expires_at: int = 0
-    visibility_ms: int = 0
-    timeout_ms: int = 0
-
-
-_AT_ONCE = _Times(states.AVAILABLE)
-
-
-def _read_times(options: EnqueueOptions, now: int, broken: list[Violation]) -> _Times:
-    """The time-driven facts of a job: its first state, and when what happens to it."""
-    due_at = _timestamp(options, "delay_until", broken)
-    expires_at = _timestamp(options, "expires_at", broken)
-    ttl = _duration(options, "ttl", broken)
-    visibility_ms = _duration(options, "visibility_timeout", broken)
-    timeout_ms = _duration(options, "timeout", broken)
-    if not (due_at or expires_at or ttl or visibility_ms or timeout_ms or options.pending):
-        return _AT_ONCE
-    state = states.SCHEDULED if due_at > now else states.AVAILABLE
-    if options.pending:
-        if state == states.SCHEDULED:
-            broken.append(Violation("options.pending", "excludes delay_until: a pending job waits for ActivateJob"))
-        state = states.PENDING
-    return _Times(
-        state=state,
-        due_at=due_at if state == states.SCHEDULED else 0,
-        expires_at=expires_at or (now + ttl if ttl else 0),
-        visibility_ms=visibility_ms,
-        timeout_ms=timeout_ms,
-    )
-
-
-def _timestamp(options: EnqueueOptions, name: str, broken: list[Violation]) -> int:
-    """The field in ms, at least 1 when it is set; 0 if it is not."""
-    if not options.HasField(name):  # type: ignore[arg-type]
-        return 0
-    try:
-        return max(timestamp_ms(getattr(options, name)), 1)
-    except ValueError as error:
-        broken.append(Violation(f"options.{name}", str(error)))
-        return 0
-
-
-def _duration(options: EnqueueOptions, name: str, broken: list[Violation]) -> int:
-    """The field in ms; 0 if it is absent or zero, which means the default."""
-    if not options.HasField(name):  # type: ignore[arg-type]
-        return 0
-    value = getattr(options, name)
-    try:
-        ms = duration_ms(value)
-    except ValueError as error:
-        broken.append(Violation(f"options.{name}", str(error)))
-        return 0
-    # Rounded up to a millisecond, a small negative duration is zero.
-    if value.nanos < 0 or not 0 <= ms <= MAX_DURATION_MS:
-        broken.append(Violation(f"options.{name}", "must be from 0 to 1000 years"))
-    return ms
-
-
-def _check_labels(options: EnqueueOptions, limits: Limits, broken: list[Violation]) -> None:
-    if len(options.tags) > limits.tags:
-        broken.append(Violation("options.tags", f"must be at most {limits.tags}"))
-    elif not all(0 < len(tag) <= limits.tag_chars for tag in options.tags):
-        broken.append(Violation("options.tags", f"each must have 1 to {limits.tag_chars} characters"))
-    elif len(set(options.tags)) < len(options.tags):
-        broken.append(Violation("options.tags", "must not repeat"))
-    if len(options.trace_id) > limits.trace_id_chars:
-        broken.append(Violation("options.trace_id", f"must be at most {limits.trace_id_chars} characters"))
-
-
-def _copy_options(job: Job, options: EnqueueOptions, times: _Times, trace: Mapping[str, str]) -> None:
+def _copy_options(job: Job, options: EnqueueOptions, times: Times, trace: Mapping[str, str]) -> None:
     """Takes over what the client said, as it said it, so that it is read back the same."""
     if options.HasField("meta"):
         job.meta.CopyFrom(options.meta)
     for name, text in trace.items():
         if name not in job.meta.fields:
             job.meta.fields[name].string_value = text
-    if times is not _AT_ONCE:
+    if times is not AT_ONCE:
         _copy_times(job, options, times)
     if options.HasField("retry"):
         job.retry_policy.CopyFrom(options.retry)
@@ -379,7 +270,7 @@ def _copy_options(job: Job, options: EnqueueOptions, times: _Times, trace: Mappi
         job.trace_id = options.trace_id
 
 
-def _copy_times(job: Job, options: EnqueueOptions, times: _Times) -> None:
+def _copy_times(job: Job, options: EnqueueOptions, times: Times) -> None:
     if options.HasField("delay_until"):
         job.scheduled_at.CopyFrom(options.delay_until)
     if options.HasField("expires_at"):

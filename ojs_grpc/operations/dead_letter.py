@@ -3,9 +3,9 @@
 from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core import lifecycle
-from ojs_grpc.core.envelope import queue_rule
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
+from ojs_grpc.core.validation import queue_rule
 from ojs_grpc.errors import InvalidRequest, NotFound, Violation
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.queues import page_size

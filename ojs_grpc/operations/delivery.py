@@ -11,10 +11,10 @@ from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 from ojs_grpc_pb.v1.worker_pb2 import WorkerState
 
 from ojs_grpc.core import lifecycle, states, values
-from ojs_grpc.core.envelope import queue_rule
 from ojs_grpc.core.ids import is_id
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
+from ojs_grpc.core.validation import queue_rule
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.errors import (
     InvalidRequest,

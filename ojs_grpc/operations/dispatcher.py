@@ -268,18 +268,19 @@ class Dispatcher:
         self.wake_all()
 
     async def _give_back(self, leases: Sequence[tuple[str, int]]) -> None:
-        for job_id, lease in leases:
+        await asyncio.gather(*[self._give_one_back(job_id, lease) for job_id, lease in leases])
 
-            def decide(job: Job, lease: int = lease) -> Transition:
-                lifecycle.check_holder(job, lease, "")
-                return lifecycle.release(job, None, self._store.clock.now(), self._limits)
+    async def _give_one_back(self, job_id: str, lease: int) -> None:
+        def decide(job: Job) -> Transition:
+            lifecycle.check_holder(job, lease, "")
+            return lifecycle.release(job, None, self._store.clock.now(), self._limits)
 
-            try:
-                await self._changes.change(job_id, decide)
-            except (InvalidState, JobNotFound):
-                continue  # somebody else ended the lease
-            except StoreError as error:
-                log.warning("could not give a job back, its lease has to run out", job_id=job_id, error=error.message)
+        try:
+            await self._changes.change(job_id, decide)
+        except (InvalidState, JobNotFound):
+            return  # somebody else ended the lease
+        except StoreError as error:
+            log.warning("could not give a job back, its lease has to run out", job_id=job_id, error=error.message)
 
     async def _tick(self) -> None:
         """Heals what was missed: jobs nobody announced, slots freed through other servers."""

@@ -12,9 +12,10 @@ from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest
 
 from ojs_grpc.core import states
 from ojs_grpc.core.duration import timestamp_ms, to_duration, to_timestamp
-from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes, merge_options, queue_rule, type_info
+from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes, merge_options
 from ojs_grpc.core.ids import partition_of_id, partition_of_queue
 from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.validation import queue_rule, type_info
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Unsupported
 from tests.clock import START
 

@@ -50,7 +50,7 @@ async def test_a_killed_redis_loses_nothing(address: str, durable_redis: Private
     load = Load(address)
     async with _server(address, durable_redis.url), load.running():
         for _ in range(_KILLS):
-            await load.progress(random.randint(20, 200))  # noqa: S311 - any moment will do
+            await load.progress(random.randint(20, 200))
             await asyncio.to_thread(durable_redis.kill)
             await asyncio.to_thread(durable_redis.start)
         await load.finish()
@@ -62,7 +62,7 @@ async def _kill_again_and_again(address: str, store: str) -> None:
     async with load.running():
         for _ in range(_KILLS):
             async with _server(address, store):
-                await load.progress(random.randint(20, 200))  # noqa: S311 - any moment will do
+                await load.progress(random.randint(20, 200))
         async with _server(address, store):
             await load.finish()
     check(load)

@@ -421,7 +421,7 @@ QUICK = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-DEEP = settings(QUICK, max_examples=200, stateful_step_count=30, derandomize=False, print_blob=True)
+DEEP = settings(QUICK, max_examples=100, stateful_step_count=30, derandomize=False, print_blob=True)
 
 
 # A story that fails is made shorter first, which takes some minutes.
