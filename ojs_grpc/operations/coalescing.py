@@ -1,7 +1,7 @@
 """Many callers, one store call (design section 2, idea 2).
 
 While a call to the store is in flight, what arrives queues up and leaves together as the next call. No timer: when
-idle, an item leaves at once; under load, one round trip carries dozens.
+idle, an item leaves after a few empty turns of the loop; under load, one round trip carries dozens.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 # So many items share the cost of a call well enough; more of them would only wait for each other.
-_ENOUGH = 16
+_ENOUGH = 64
 # The loop takes some turns from one call's arrival to the next one's. An idle turn takes a few microseconds.
 _PATIENCE = 8
 

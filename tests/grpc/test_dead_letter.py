@@ -25,37 +25,37 @@ async def test_a_dead_letter_is_listed_whole(everywhere: Service) -> None:
     assert [error.code for error in dead.errors] == ["boom"]
 
 
-async def test_only_what_asked_for_it_is_listed(everywhere: Service) -> None:
+async def test_only_what_asked_for_it_is_listed(service: Service) -> None:
     """Discarded, cancelled and expired jobs are not."""
     for state in ("discarded", "cancelled", "completed"):
-        await job_in(everywhere, state)
+        await job_in(service, state)
 
-    assert (await listed(everywhere)).total_count == 0
+    assert (await listed(service)).total_count == 0
 
 
-async def test_pages_by_queue_and_age(everywhere: Service) -> None:
+async def test_pages_by_queue_and_age(service: Service) -> None:
     """Oldest first within a queue; one queue alone, or all by name; each once."""
     buried = {queue: [] for queue in ("b", "a")}
     for queue in ("b", "a", "b", "a", "b"):
-        buried[queue].append((await everywhere.bury(queue)).id)
-        everywhere.clock.advance(1)
+        buried[queue].append((await service.bury(queue)).id)
+        service.clock.advance(1)
 
-    assert await _walk(everywhere, "", 2) == [*buried["a"], *buried["b"]]
-    assert await _walk(everywhere, "b", 2) == buried["b"]
-    assert await _walk(everywhere, "b", 1) == buried["b"]
-    assert await _walk(everywhere, "nothing", 2) == []
-    assert (await listed(everywhere, queue="a", limit=1)).total_count == 2
-    assert (await listed(everywhere, limit=1)).total_count == 5
+    assert await _walk(service, "", 2) == [*buried["a"], *buried["b"]]
+    assert await _walk(service, "b", 2) == buried["b"]
+    assert await _walk(service, "b", 1) == buried["b"]
+    assert await _walk(service, "nothing", 2) == []
+    assert (await listed(service, queue="a", limit=1)).total_count == 2
+    assert (await listed(service, limit=1)).total_count == 5
 
 
-async def test_a_cursor_survives_what_happens_meanwhile(everywhere: Service) -> None:
+async def test_a_cursor_survives_what_happens_meanwhile(service: Service) -> None:
     """The job it points at is deleted; the next page goes on behind it."""
-    buried = [await everywhere.bury() for _ in range(4)]
-    page = await listed(everywhere, limit=2)
+    buried = [await service.bury() for _ in range(4)]
+    page = await listed(service, limit=2)
     assert ids(page.jobs) == ids(buried[:2])
-    await delete(everywhere, buried[1].id)
+    await delete(service, buried[1].id)
 
-    rest = await listed(everywhere, limit=2, cursor=page.next_cursor)
+    rest = await listed(service, limit=2, cursor=page.next_cursor)
 
     assert ids(rest.jobs) == ids(buried[2:])
 

@@ -30,13 +30,13 @@ async def test_an_unknown_job(everywhere: Service) -> None:
             assert caught.info.metadata["resource_type"] == "job"
 
 
-async def test_due_jobs_show_as_available_without_a_fetch(everywhere: Service) -> None:
+async def test_due_jobs_show_as_available_without_a_fetch(service: Service) -> None:
     """What time changes is seen in GetJob."""
-    job = await everywhere.enqueue(delay_until=to_timestamp(START + SECOND))
+    job = await service.enqueue(delay_until=to_timestamp(START + SECOND))
 
-    await everywhere.advance(SECOND)
+    await service.advance(SECOND)
 
-    assert (await everywhere.get(job.id)).state == job_pb2.JOB_STATE_AVAILABLE
+    assert (await service.get(job.id)).state == job_pb2.JOB_STATE_AVAILABLE
 
 
 @pytest.mark.parametrize("state", ["scheduled", "pending", "available", "active", "retryable"])
@@ -132,10 +132,10 @@ async def test_only_a_pending_job_can_be_activated(service: Service, state: str)
     assert await service.get(job.id) == job
 
 
-async def test_a_pending_job_expires(everywhere: Service) -> None:
+async def test_a_pending_job_expires(service: Service) -> None:
     """Its time to live counts from the enqueue."""
-    job = await everywhere.enqueue(pending=True, ttl=seconds(5))
+    job = await service.enqueue(pending=True, ttl=seconds(5))
 
-    await everywhere.advance(5 * SECOND)
+    await service.advance(5 * SECOND)
 
-    assert (await everywhere.get(job.id)).state == job_pb2.JOB_STATE_DISCARDED
+    assert (await service.get(job.id)).state == job_pb2.JOB_STATE_DISCARDED

@@ -42,12 +42,12 @@ async def test_pages(everywhere: Service) -> None:
     assert pages == 3
 
 
-async def test_a_page_that_ends_with_the_last_queue_is_the_last(everywhere: Service) -> None:
+async def test_a_page_that_ends_with_the_last_queue_is_the_last(service: Service) -> None:
     """No empty page follows."""
     for name in ("a", "b"):
-        await everywhere.enqueue(queue=name)
+        await service.enqueue(queue=name)
 
-    assert (await _list(everywhere, limit=2)).next_cursor == ""
+    assert (await _list(service, limit=2)).next_cursor == ""
 
 
 async def test_the_page_size_has_a_default_and_a_limit(service: Service) -> None:

@@ -233,7 +233,7 @@ async def test_a_busy_queue_does_not_starve_another(dispatcher: Dispatcher, stor
     others = [stream(dispatcher, name, 1, name) for name in "abcdefgh"]
     await settle()
     store.demands.clear()
-    store.put("busy", *map(str, range(50_000)))
+    store.put("busy", *map(str, range(5000)))
     for name in "abcdefgh":
         store.put(name, name)
     dispatcher.wake(["busy", *"abcdefgh"])
