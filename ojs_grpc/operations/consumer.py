@@ -40,7 +40,7 @@ class Consumer:
         self._capacity = capacity
         self._bytes = 0
         self._arrival: asyncio.Future[None] | None = None
-        self._error: OJSError | None = None
+        self.error: OJSError | None = None
 
     @property
     def free(self) -> int:
@@ -72,7 +72,7 @@ class Consumer:
         Raises:
             OJSError: it was closed from the other side.
         """
-        while not self.claimed:
+        while self.error is not None or not self.claimed:
             await self._wait_for_change()
 
     def mark_asked(self) -> None:
@@ -94,13 +94,13 @@ class Consumer:
         return delivery
 
     def end(self, error: OJSError) -> None:
-        """Ends the waiting with an error, once what is claimed has been taken."""
-        self._error = error
+        """Ends the waiting with an error."""
+        self.error = error
         self._notify()
 
     async def _wait_for_change(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         self._arrival = asyncio.get_running_loop().create_future()
         await self._arrival
 

@@ -26,7 +26,8 @@ class JobStream(AsyncIterator[bytes]):
         """
         self._on_its_way = None
         consumer = self._consumer
-        if not consumer.claimed:
+        # A stream that was ended gives no more, whatever is claimed: that goes back.
+        if consumer.error is not None or not consumer.claimed:
             await consumer.wait()
         self._on_its_way = delivery = consumer.take()
         if consumer.runs_low:
