@@ -9,6 +9,7 @@
         x  JobNotFound
      x  DuplicateJob
      x  InvalidState
+     x  QueueFull
      x  ServerBusy
      x  ServerStopping
      x  Unsupported
@@ -112,6 +113,18 @@ class InvalidState(OJSError):
     def __init__(self, job_id: str, current: str, expected: str, reason: str = "") -> None:
         super().__init__(reason or f"job {job_id} is {current}, expected {expected}",
                          {"job_id": job_id, "current_state": current, "expected_state": expected})
+
+
+class QueueFull(OJSError):
+    """A bounded queue has no room for what was to be stored, nothing of which is; try again after `retry_after` s."""
+
+    code = "queue_full"
+    retryable = True
+
+    def __init__(self, queue: str, depth: int, bound: int, retry_after: float = 1.0) -> None:
+        super().__init__(f"queue {queue!r} holds {depth} jobs of at most {bound}",
+                         {"queue": queue, "depth": str(depth), "max_depth": str(bound)})
+        self.retry_after = retry_after
 
 
 class ServerBusy(OJSError):

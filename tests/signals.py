@@ -13,11 +13,13 @@ class RecordingSignals:
     Attributes:
         queues: the queues that may have jobs, in the order heard.
         jobs: the jobs that were taken away, in the order heard.
+        endings: how often it was said that jobs of workflows ended.
     """
 
     def __init__(self) -> None:
         self.queues: list[str] = []
         self.jobs: list[str] = []
+        self.endings = 0
         self._changed = asyncio.Event()
 
     def ready(self, queues: Sequence[str]) -> None:
@@ -30,10 +32,16 @@ class RecordingSignals:
         self.jobs.extend(job_ids)
         self._changed.set()
 
+    def ended(self) -> None:
+        """Counts."""
+        self.endings += 1
+        self._changed.set()
+
     def clear(self) -> None:
         """Forgets what was heard so far."""
         self.queues.clear()
         self.jobs.clear()
+        self.endings = 0
 
     async def until_ready(self, queue: str) -> None:
         """Returns when the queue was, or is, said to have jobs."""

@@ -19,6 +19,7 @@ from ojs_grpc.core import retry, states, values
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
 from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.links import Links
 from ojs_grpc.core.overlay import overlay
 from ojs_grpc.core.validation import AT_ONCE, PRIORITIES, Times, check_labels, queue_rule, read_times, type_info
 from ojs_grpc.core.wire import bytes_field, timestamp_field
@@ -46,6 +47,10 @@ class NewJob(NamedTuple):
         expires_at: discarded if no worker got it by then (behaviour section 8, TTL); 0 for never.
         visibility_ms: length of a lease, unless the claim says otherwise; positive.
         timeout_ms: longest execution, counted from the claim; positive.
+        envelope: begins with the subject, the fields by which events tell of the job: id, type, queue, priority,
+            scheduled_at, trace and workflow.
+        subject_size: how many bytes of the envelope those are.
+        links: what ties it to other jobs; None if nothing does.
     """
 
     id: str
@@ -58,6 +63,8 @@ class NewJob(NamedTuple):
     timeout_ms: int
     reserved: bool
     envelope: bytes
+    subject_size: int = 0
+    links: Links | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +89,21 @@ class EnvelopeReader:
         self._limits = defaults.limits
         self._kept: dict[bytes, _Prepared] = {}
 
-    def read(self, entry: Entry, options: EnqueueOptions, now: int, trace: Mapping[str, str] = _NO_TRACE) -> NewJob:
+    def read(
+        self,
+        entry: Entry,
+        options: EnqueueOptions,
+        now: int,
+        trace: Mapping[str, str] = _NO_TRACE,
+        *,
+        workflow_id: str = "",
+    ) -> NewJob:
         """Validates one job to enqueue and gives it an id.
 
         Args:
             options: the entry's own, or merged with a batch's defaults.
             trace: W3C trace context of the call, kept in `meta` unless the client set these members itself.
+            workflow_id: the workflow that the job belongs to.
 
         Raises:
             InvalidRequest: with every broken rule, the fields' paths relative to the entry; nothing is kept.
@@ -106,9 +122,10 @@ class EnvelopeReader:
         ):
             raise values.refusal("args", rule)
         new = job_id or new_id(now, prepared.partition)
-        envelope = b"".join(
-            (_ID_HEAD, new.encode(), type_field, *_args_fields(entry, data), _created_at(now), prepared.fields)
-        )
+        subject = b"".join((_ID_HEAD, new.encode(), type_field, prepared.subject))
+        if workflow_id:
+            subject += bytes_field(Job.WORKFLOW_ID_FIELD_NUMBER, workflow_id.encode())
+        envelope = b"".join((subject, *_args_fields(entry, data), _created_at(now), prepared.fields))
         if len(envelope) > self._limits.envelope_bytes:
             rule = f"must be such that the job has at most {self._limits.envelope_bytes} bytes, not {len(envelope)}"
             raise PayloadTooLarge([Violation("args", rule)])
@@ -123,6 +140,8 @@ class EnvelopeReader:
             prepared.timeout_ms,
             bool(job_id),
             envelope,
+            len(subject),
+            Links(workflow_id) if workflow_id else None,
         )
 
     def _prepared(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
@@ -152,7 +171,8 @@ class EnvelopeReader:
         retry_broken = retry.violations(policy, "options.retry") if policy is not None else []
         if options.max_attempts < 0:
             retry_broken.append(Violation("options.max_attempts", "must not be negative"))
-        job = Job(queue=queue, priority=options.priority, specversion=SPECVERSION)
+        subject = Job(queue=queue, priority=options.priority, trace_id=options.trace_id)
+        job = Job(specversion=SPECVERSION)
         _copy_options(job, options, times, trace)
         if job.meta.ByteSize() > self._limits.meta_bytes:
             raise PayloadTooLarge([Violation("options.meta", f"must be at most {self._limits.meta_bytes} bytes")])
@@ -169,6 +189,7 @@ class EnvelopeReader:
             expires_at=times.expires_at,
             visibility_ms=times.visibility_ms or self._defaults.visibility_ms,
             timeout_ms=times.timeout_ms or self._defaults.timeout_ms,
+            subject=_move_to_subject(job, subject),
             fields=job.SerializeToString(),
             broken=(*broken, *retry_broken),
             only_retry=not broken,
@@ -182,7 +203,8 @@ class _Prepared(NamedTuple):
     """What follows from options, for any job that has them.
 
     Attributes:
-        fields: the envelope's fields but for id, type, args and created_at.
+        subject: the fields by which events tell of a job, but for id, type and workflow.
+        fields: the other fields of the envelope, but for args and created_at.
         only_retry: what is broken is nothing but the retry policy.
         timeless: none of it depends on the time of the request.
     """
@@ -195,6 +217,7 @@ class _Prepared(NamedTuple):
     expires_at: int
     visibility_ms: int
     timeout_ms: int
+    subject: bytes
     fields: bytes
     broken: tuple[Violation, ...]
     only_retry: bool
@@ -266,8 +289,17 @@ def _copy_options(job: Job, options: EnqueueOptions, times: Times, trace: Mappin
         job.retry_policy.CopyFrom(options.retry)
     if options.tags:
         job.tags.extend(options.tags)
-    if options.trace_id:
-        job.trace_id = options.trace_id
+
+
+def _move_to_subject(job: Job, subject: Job) -> bytes:
+    """Adds what events tell of the job to the subject, and takes it from the job: parsed together, they are one."""
+    if job.HasField("scheduled_at"):
+        subject.scheduled_at.CopyFrom(job.scheduled_at)
+        job.ClearField("scheduled_at")
+    if "traceparent" in job.meta.fields:
+        subject.meta.fields["traceparent"].CopyFrom(job.meta.fields["traceparent"])
+        del job.meta.fields["traceparent"]
+    return subject.SerializeToString()
 
 
 def _copy_times(job: Job, options: EnqueueOptions, times: Times) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 
 from ojs_grpc.core import retry, states
@@ -24,6 +25,7 @@ class Trigger(StrEnum):
 
     PROMOTE = "its time has come"
     ACTIVATE = "activate"
+    POSTPONE = "activate, before its time"
     CLAIM = "claim"
     COMPLETE = "ack"
     RETRY = "failure, retry allowed"
@@ -48,6 +50,7 @@ TRANSITIONS: Sequence[Rule] = (
     Rule(states.SCHEDULED, Trigger.CANCEL, states.CANCELLED),
     Rule(states.SCHEDULED, Trigger.EXPIRE, states.DISCARDED),
     Rule(states.PENDING, Trigger.ACTIVATE, states.AVAILABLE),
+    Rule(states.PENDING, Trigger.POSTPONE, states.SCHEDULED),
     Rule(states.PENDING, Trigger.CANCEL, states.CANCELLED),
     Rule(states.PENDING, Trigger.EXPIRE, states.DISCARDED),
     Rule(states.AVAILABLE, Trigger.CLAIM, states.ACTIVE),
@@ -64,6 +67,11 @@ TRANSITIONS: Sequence[Rule] = (
     Rule(states.RETRYABLE, Trigger.CANCEL, states.CANCELLED),
     Rule(states.DISCARDED, Trigger.RETRY_DEAD, states.AVAILABLE),
 )
+
+# What a step of a workflow finds in its `meta` when its turn has come (behaviour section 4.4).
+PARENT_RESULTS = "ojs.parent_results"
+PARENT_STEP_IDS = "ojs.parent_step_ids"
+CONTEXT_MEMBERS = (PARENT_RESULTS, PARENT_STEP_IDS)
 
 _TARGETS = {(rule.source, rule.trigger): rule.target for rule in TRANSITIONS}
 
@@ -171,8 +179,25 @@ def cancel(job: Job) -> Transition:
 
 
 def activate(job: Job) -> Transition:
-    """A pending job may run now."""
+    """A pending job may run now; one of a workflow only when the workflow says so, see `admit`."""
+    if job.state == states.PENDING and job.workflow_id:
+        raise refused(job, Trigger.ACTIVATE, f"job {job.id} waits for its workflow {job.workflow_id}")
     return _change(job, Trigger.ACTIVATE, _tail(job))
+
+
+def admit(job: Job, context: Struct, now: int) -> Transition:
+    """It is a workflow step's turn: available, or scheduled if its own time is still to come (behaviour 4.3).
+
+    Args:
+        context: members of `meta` that the job gets with it, all of them in `CONTEXT_MEMBERS`.
+    """
+    tail = _tail(job)
+    if context.fields:
+        tail.meta.CopyFrom(context)
+    due_at = timestamp_ms(job.scheduled_at) if job.HasField("scheduled_at") else 0
+    if due_at > now:
+        return _change(job, Trigger.POSTPONE, tail, due_at=due_at)
+    return _change(job, Trigger.ACTIVATE, tail)
 
 
 def expire(job: Job) -> Transition:
@@ -182,7 +207,9 @@ def expire(job: Job) -> Transition:
 
 def retry_dead(job: Job) -> Transition:
     """A dead letter starts over: attempt 0, the history of errors kept (design section 7)."""
-    return _change(job, Trigger.RETRY_DEAD, Job(errors=job.errors), attempt=0, fence=True)
+    tail = _tail(job)
+    tail.ClearField("retry_delay_ms")
+    return _change(job, Trigger.RETRY_DEAD, tail, attempt=0, fence=True)
 
 
 def _policy(job: Job) -> retry.Policy:
@@ -218,7 +245,12 @@ def _exhaust(job: Job, tail: Job, now: int, *, dead: bool) -> Transition:
 
 def _tail(job: Job) -> Job:
     """What stays of the changing fields whatever happens."""
-    return Job(errors=job.errors, retry_delay_ms=job.retry_delay_ms)
+    tail = Job(errors=job.errors, retry_delay_ms=job.retry_delay_ms)
+    if job.workflow_id:
+        for name in CONTEXT_MEMBERS:
+            if name in job.meta.fields:
+                tail.meta.fields[name].CopyFrom(job.meta.fields[name])
+    return tail
 
 
 def _append(tail: Job, error: JobError, attempt: int, now: int, limits: Limits) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ojs_grpc.core.events import JobEvent
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -18,6 +20,8 @@ class Transition:
         due_at: scheduled or retryable: when it becomes available.
         dead: discarded: list it among the dead letters.
         fence: take a new lease number, so that the one that was given out is stale from now on.
+        events: what the change tells, in this order. The store itself adds JOB_ENQUEUED, after them, when the job
+            becomes available. A JOB_FAILED among them counts as a failed attempt in the queue's statistics.
     """
 
     job_id: str
@@ -30,3 +34,4 @@ class Transition:
     due_at: int = 0
     dead: bool = False
     fence: bool = False
+    events: tuple[JobEvent, ...] = ()

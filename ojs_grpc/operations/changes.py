@@ -9,7 +9,7 @@ from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import JobNotFound, StoreError
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.coalescing import Coalescer
-from ojs_grpc.stores.ports import Store
+from ojs_grpc.stores.ports import Outcome, Store, Unit
 
 # Each lost race means that another change of the same job went through; nobody changes one job that often.
 _ATTEMPTS = 20
@@ -22,12 +22,16 @@ class Changes:
     Args:
         released: told of every job that left the active state, so that its slot frees.
         due: told of every time at which a job is to become available.
+        expiry: told of every time at which a new job's time to live ends.
     """
 
-    def __init__(self, store: Store, released: Callable[[Iterable[str]], None], due: Alarm) -> None:
+    def __init__(
+        self, store: Store, released: Callable[[Iterable[str]], None], due: Alarm, expiry: Alarm
+    ) -> None:
         self._store = store
         self._released = released
         self._due = due
+        self._expiry = expiry
         self._reads: Coalescer[str, bytes | None] = Coalescer(store.read, _MAX_ITEMS)
         self._writes: Coalescer[Transition, bytes | None] = Coalescer(self.apply, _MAX_ITEMS)
 
@@ -56,12 +60,27 @@ class Changes:
                 return data
         raise StoreError(f"job {job_id} kept changing")
 
+    async def commit(self, units: Sequence[Unit], now: int) -> list[Outcome]:
+        """As `JobStore.insert`; frees the slots of jobs that are no longer active, and tells when new ones are due."""
+        outcomes = await self._store.insert(units, now)
+        for unit, outcome in zip(units, outcomes, strict=True):
+            if outcome is None:
+                self._note(unit.changes)
+                for job in unit.jobs:
+                    if job.due_at:
+                        self._due.advance(job.due_at)
+                    if job.expires_at:
+                        self._expiry.advance(job.expires_at)
+        return outcomes
+
     async def apply(self, transitions: Sequence[Transition]) -> list[bytes | None]:
         """As `JobStore.apply`, at the store's present time; frees the slots of jobs that are no longer active."""
         results = await self._store.apply(transitions, self._store.clock.now())
-        applied = [transition for transition, data in zip(transitions, results, strict=True) if data is not None]
+        self._note([transition for transition, data in zip(transitions, results, strict=True) if data is not None])
+        return results
+
+    def _note(self, applied: Sequence[Transition]) -> None:
         self._released(transition.job_id for transition in applied if transition.state == states.ACTIVE)
         for transition in applied:
             if transition.due_at:
                 self._due.advance(transition.due_at)
-        return results

@@ -54,5 +54,5 @@ class DeadLetters:
         Raises:
             NotFound: it is no dead letter.
         """
-        if not await self._store.delete_dead(job_id):
+        if not await self._store.delete_dead(job_id, self._store.clock.now()):
             raise NotFound("dead_letter", job_id)

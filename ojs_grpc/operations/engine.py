@@ -28,9 +28,11 @@ class Engine:
         """Rings when a scheduled or retryable job is due."""
         self.expiry = Alarm()
         """Rings when a job's time to live ends."""
-        self.changes = Changes(store, self._dispatcher.release, self.due)
+        self.endings = Alarm()
+        """Rings when a job of a workflow has ended."""
+        self.changes = Changes(store, self._dispatcher.release, self.due, self.expiry)
         self.system = System(store)
-        self.jobs = Jobs(store, self.changes, defaults, self.due, self.expiry)
+        self.jobs = Jobs(store, self.changes, defaults)
         self.delivery = Delivery(store, self.changes, self._dispatcher, defaults.limits)
         self.streams = Streams(self._dispatcher, defaults.limits)
         self.queues = Queues(store)
@@ -69,3 +71,7 @@ class Engine:
     def released(self, job_ids: Sequence[str]) -> None:
         """See `Signals.released`."""
         self._dispatcher.release(job_ids)
+
+    def ended(self) -> None:
+        """See `Signals.ended`."""
+        self.endings.advance(0)

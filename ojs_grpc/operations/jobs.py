@@ -17,10 +17,9 @@ from ojs_grpc.core import lifecycle
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes, merge_options
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.errors import InvalidRequest, OJSError, PayloadTooLarge, Violation
-from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.coalescing import Coalescer
-from ojs_grpc.stores.ports import IdempotencyKey, Store, Unit
+from ojs_grpc.stores.ports import IdempotencyKey, Outcome, Store, Unit
 
 _KEY_LIFETIME_MS = 86_400_000
 # One store call stays short however many callers wait: the jobs of a call, each counting one per 4 KiB of envelope.
@@ -54,14 +53,12 @@ class _Order(NamedTuple):
 class Jobs:
     """Operations on jobs by their id. Jobs are given as serialised `ojs.v1.Job`s."""
 
-    def __init__(self, store: Store, changes: Changes, defaults: Defaults, due: Alarm, expiry: Alarm) -> None:
+    def __init__(self, store: Store, changes: Changes, defaults: Defaults) -> None:
         self._store = store
         self._changes = changes
         self._limits = defaults.limits
         self._reader = EnvelopeReader(defaults)
-        self._due = due
-        self._expiry = expiry
-        self._inserts: Coalescer[_Order, OJSError | bytes | int] = Coalescer(self._insert, _MAX_WEIGHT, _weigh)
+        self._inserts: Coalescer[_Order, Outcome | int] = Coalescer(self._insert, _MAX_WEIGHT, _weigh)
 
     async def enqueue(self, request: EnqueueRequest, context: CallContext) -> bytes:
         """Stores one job.
@@ -141,11 +138,8 @@ class Jobs:
             raise stored
         if isinstance(stored, bytes):
             return [job.SerializeToString() for job in EnqueueBatchResponse.FromString(stored).jobs]
-        for job in jobs:
-            if job.due_at:
-                self._due.advance(job.due_at)
-            if job.expires_at:
-                self._expiry.advance(job.expires_at)
+        if not isinstance(stored, int):
+            raise TypeError
         return [job_bytes(job, stored) for job in jobs]
 
     def _fingerprint(self, request: EnqueueRequest | EnqueueBatchRequest, key: str) -> bytes:
@@ -156,10 +150,10 @@ class Jobs:
         # Clients may order the members of an object differently when they send a request again.
         return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
-    async def _insert(self, orders: Sequence[_Order]) -> list[OJSError | bytes | int]:
+    async def _insert(self, orders: Sequence[_Order]) -> list[Outcome | int]:
         """Stores orders; for each the time at which it was stored, or the earlier answer, or why not."""
         now = self._store.clock.now()
-        outcomes = await self._store.insert([_unit(order, now) for order in orders], now)
+        outcomes = await self._changes.commit([_unit(order, now) for order in orders], now)
         return [now if outcome is None else outcome for outcome in outcomes]
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ojs_grpc.core.clock import Clock, SystemClock
+from ojs_grpc.core.rate_limit import QueueRules
 
 if TYPE_CHECKING:
     from ojs_grpc.stores.ports import Store
 
+_NO_RULES: Final = QueueRules()
 _SYNCHRONOUS = ("full", "normal")
 _REDIS_OPTIONS = ("db", "username", "password")
 _TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
@@ -26,6 +28,8 @@ class _Request(NamedTuple):
     options: Mapping[str, str]
     clock: Clock
     silence_ms: int
+    rules: QueueRules
+    log_events: bool
     allow_eviction: bool
 
 
@@ -35,7 +39,13 @@ class _Scheme(NamedTuple):
 
 
 def open_store(
-    url: str, *, clock: Clock | None = None, silence_ms: int = 30_000, allow_eviction: bool = False
+    url: str,
+    *,
+    clock: Clock | None = None,
+    silence_ms: int = 30_000,
+    rules: QueueRules = _NO_RULES,
+    log_events: bool = True,
+    allow_eviction: bool = False,
 ) -> "Store":
     """The store that a URL names, built but not yet opened: await its `open`.
 
@@ -50,6 +60,8 @@ def open_store(
         url: characters of a path, a user name or a password that mean something in URLs are percent-encoded.
         clock: the time; left out, the system's (which Redis then corrects).
         silence_ms: a worker that has sent heartbeats and then none for this long is dead (behaviour section 6.3).
+        rules: what operators set for queues; all servers on one store should have the same.
+        log_events: write every change into the event log.
         allow_eviction: use a Redis that may throw jobs away when its memory is full.
 
     Raises:
@@ -67,7 +79,9 @@ def open_store(
         if option not in scheme.options:
             known = f"known are {', '.join(scheme.options)}" if scheme.options else "it takes none"
             raise ValueError(f"unknown option {option!r} for a store at {name}:; {known}")
-    return scheme.build(_Request(url, place, options, clock or SystemClock(), silence_ms, allow_eviction))
+    return scheme.build(
+        _Request(url, place, options, clock or SystemClock(), silence_ms, rules, log_events, allow_eviction)
+    )
 
 
 def _sqlite(request: _Request) -> "Store":
@@ -79,7 +93,14 @@ def _sqlite(request: _Request) -> "Store":
     synchronous = request.options.get("synchronous", "full").lower()
     if synchronous not in _SYNCHRONOUS:
         raise ValueError(f"option synchronous must be one of {', '.join(_SYNCHRONOUS)}")
-    return SqliteStore(path, clock=request.clock, silence_ms=request.silence_ms, synchronous=synchronous.upper())
+    return SqliteStore(
+        path,
+        clock=request.clock,
+        silence_ms=request.silence_ms,
+        rules=request.rules,
+        log_events=request.log_events,
+        synchronous=synchronous.upper(),
+    )
 
 
 def _memory(request: _Request) -> "Store":
@@ -87,7 +108,9 @@ def _memory(request: _Request) -> "Store":
 
     if request.place not in ("", "//"):
         raise ValueError("a store in memory is memory: and has no path")
-    return SqliteStore(None, clock=request.clock, silence_ms=request.silence_ms)
+    return SqliteStore(
+        None, clock=request.clock, silence_ms=request.silence_ms, rules=request.rules, log_events=request.log_events
+    )
 
 
 def _redis(request: _Request) -> "Store":
@@ -95,7 +118,12 @@ def _redis(request: _Request) -> "Store":
 
     _check_address(request)
     return RedisStore(
-        request.url, clock=request.clock, silence_ms=request.silence_ms, allow_eviction=request.allow_eviction
+        request.url,
+        clock=request.clock,
+        silence_ms=request.silence_ms,
+        rules=request.rules,
+        log_events=request.log_events,
+        allow_eviction=request.allow_eviction,
     )
 
 

@@ -9,12 +9,13 @@ Every method may raise `StoreUnavailable`, `StoreTimeout` or `StoreError`; then 
 the docstring says more. Calls may run concurrently; each is atomic: other callers see all of it or nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ojs_grpc.core.clock import Clock
 from ojs_grpc.core.envelope import NewJob
+from ojs_grpc.core.events import EventId, NewEvent, StoredEvent
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import OJSError
 
@@ -30,11 +31,81 @@ class IdempotencyKey(NamedTuple):
     expires_at: int
 
 
-class Unit(NamedTuple):
-    """What one caller enqueues at once: all of it is stored, in this order, or nothing."""
+class Document(NamedTuple):
+    """Something that is no job and is kept by name: a cron entry, a workflow.
 
-    jobs: Sequence[NewJob]
+    Attributes:
+        version: changes with every write, and never comes back, also not after the document was deleted.
+        due_at: when somebody has to look at it; 0 for never.
+    """
+
+    name: str
+    version: int
+    data: bytes
+    due_at: int
+
+
+class Write(NamedTuple):
+    """A change of one document.
+
+    Attributes:
+        kind, name: which one. Kinds are few, and each has names of its own.
+        version: the precondition: the document's present version; 0: there is none of this name; None: no condition.
+        data: what it holds from now on; None deletes it.
+        due_at: as in `Document`.
+    """
+
+    kind: str
+    name: str
+    version: int | None
+    data: bytes | None
+    due_at: int = 0
+
+
+class Ending(NamedTuple):
+    """A job of a workflow has ended, and the workflow has not been told yet."""
+
+    job_id: str
+    workflow_id: str
+    state: int
+
+
+class Unit(NamedTuple):
+    """What one caller wants done at once: all of it happens, in this order, or nothing.
+
+    Attributes:
+        changes: transitions whose preconditions must all hold.
+        writes: documents whose preconditions must all hold; each document at most once.
+        jobs: stored in this order. No two of them have the same fingerprint.
+        key: the unit is done once, however often it is sent.
+        endings: forgotten; no precondition.
+        events: logged after those of the changes and the jobs.
+    """
+
+    jobs: Sequence[NewJob] = ()
     key: IdempotencyKey | None = None
+    changes: Sequence[Transition] = ()
+    writes: Sequence[Write] = ()
+    endings: Sequence[Ending] = ()
+    events: Sequence[NewEvent] = ()
+
+
+class Outdated(NamedTuple):
+    """A unit was not done: a precondition of its changes or of its writes does not hold."""
+
+
+class Duplicates(NamedTuple):
+    """A unit was not done: these jobs of it have duplicates (behaviour section 3.3).
+
+    Attributes:
+        jobs: by position in the unit, the duplicate as it stands; the newest if there are several.
+    """
+
+    jobs: Mapping[int, bytes]
+
+
+Outcome = OJSError | bytes | Outdated | Duplicates | None
+"""What became of a unit, see `JobStore.insert`."""
 
 
 class Demand(NamedTuple):
@@ -132,6 +203,57 @@ class ExpiredJobs(NamedTuple):
     next_at: int | None
 
 
+class EndedJobs(NamedTuple):
+    """Some endings, those noted longest ago first as far as that is known, and whether there are more."""
+
+    endings: Sequence[Ending]
+    more: bool
+
+
+class DueDocuments(NamedTuple):
+    """Some due documents, earliest first, and when the next one will be (None: none waits; <= now: there are more)."""
+
+    documents: Sequence[Document]
+    next_at: int | None
+
+
+class Minute(NamedTuple):
+    """What happened in a queue within one minute.
+
+    Attributes:
+        minute: minutes since the epoch.
+        completed: jobs completed, which together took `duration_ms` from claim to completion.
+        failed: failed attempts, lost leases included.
+        claimed: jobs claimed, which together had waited `wait_ms` since they became available.
+    """
+
+    minute: int
+    completed: int
+    failed: int
+    claimed: int
+    duration_ms: int
+    wait_ms: int
+
+
+class QueueFacts(NamedTuple):
+    """A queue's figures.
+
+    Attributes:
+        discarded: dead letters included, as far as they are still stored.
+        completed: since the queue exists.
+        minutes: this minute and the 60 before it, those in which something happened, oldest first.
+    """
+
+    paused: bool
+    available: int
+    active: int
+    scheduled: int
+    retryable: int
+    discarded: int
+    completed: int
+    minutes: Sequence[Minute]
+
+
 class QueueRow(NamedTuple):
     """A queue as listed."""
 
@@ -149,15 +271,36 @@ class Page(NamedTuple, Generic[Row]):
     total: int = 0
 
 
+class EventCursor(Protocol):
+    """A place in the event log, known to the store that gave it."""
+
+    def covers(self, event: EventId) -> bool:
+        """Whether the event stands before this place."""
+        ...
+
+
+class EventPage(NamedTuple):
+    """Some events after a cursor, the cursor after them, and whether there may be more now.
+
+    Each partition's events are in order; those of different partitions as they came, nearly. None is left out.
+    """
+
+    events: Sequence[StoredEvent]
+    cursor: EventCursor
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long finished jobs stay (design section 4). Ages in ms, counts a queue."""
+    """How long finished jobs and events stay (design section 4). Ages in ms, counts a queue; events in all."""
 
     finished_ms: int = 7 * 86_400_000
     finished_count: int = 1_000_000
     discarded_ms: int = 30 * 86_400_000
     dead_ms: int = 180 * 86_400_000
     dead_count: int = 10_000
+    events_ms: int = 7 * 86_400_000
+    events_count: int = 1_000_000
 
 
 class Signals(Protocol):
@@ -174,17 +317,23 @@ class Signals(Protocol):
         """These jobs, which this process holds for its streams, were finished or taken away by another process."""
         ...
 
+    def ended(self) -> None:
+        """A call of this process noted endings (`WorkflowStore.endings`)."""
+        ...
+
 
 class JobStore(Protocol):
     """Jobs by id."""
 
-    async def insert(self, units: Sequence[Unit], now: int) -> list[OJSError | bytes | None]:
-        """Stores each unit or refuses it, independently of the others.
+    async def insert(self, units: Sequence[Unit], now: int) -> list[Outcome]:
+        """Does each unit or refuses it, independently of the others but in their order.
 
         Returns:
-            For each unit: None if stored; the earlier reply if its idempotency key is known with the same fingerprint
-            (nothing stored); `InvalidRequest` if the key is known with another one; `DuplicateJob` if a reserved id is
-            taken, also by an earlier job of the same call.
+            For each unit: None if done. Else nothing of it is, and the first of these that applies: the earlier reply
+            if its idempotency key is known with the same fingerprint; `InvalidRequest` if the key is known with another
+            one; `Outdated`; `DuplicateJob` if a reserved id is taken, also by an earlier job of the same call;
+            `Duplicates`, where a job that the unit itself changes counts as changed; `QueueFull` if a queue with a
+            `max_depth` would hold more after the unit, unless it holds no more than before.
         """
         ...
 
@@ -193,7 +342,7 @@ class JobStore(Protocol):
         ...
 
     async def apply(self, transitions: Sequence[Transition], now: int) -> list[bytes | None]:
-        """Applies each transition whose precondition holds, independently of the others.
+        """Applies each transition whose precondition holds, independently of the others, and logs its events.
 
         Returns:
             For each: the job afterwards, or None if the precondition does not hold (or there is no such job).
@@ -207,14 +356,18 @@ class DeliveryStore(Protocol):
     async def claim(self, demands: Sequence[Demand], now: int) -> list[Claimed]:
         """Leases available jobs to free slots: priority descending, then the order in which they became available.
 
-        A job past its TTL that was never active is not given. A worker whose last heartbeat said quiet or terminate
-        gets nothing; its slots are passed over. `attempt` grows by one, `started_at` is now. The lease ends after the
-        visibility time; the job's wake-up time is the earliest of that, of its timeout, and, for a worker that has
-        sent a heartbeat less than `silence_ms` ago, of that beat plus `silence_ms`.
+        A job past its TTL that was never active is not given, nor one whose limits (`Links.limits`, `QueueRule.limit`)
+        are used up: the next one in line that may run is given instead, at a cost that does not grow with the jobs
+        passed over. Active jobs count against a limit's `concurrency`, every claim against its `claims`. A worker whose
+        last heartbeat said quiet or terminate gets nothing; its slots are passed over. `attempt` grows by one,
+        `started_at` is now. The lease ends after the visibility time; the job's wake-up time is the earliest of that,
+        of its timeout, and, for a worker that has sent a heartbeat less than `silence_ms` ago, of that beat plus
+        `silence_ms`.
 
         Returns:
             For each demand its deliveries, none beyond its slots, in the order of `workers`; and whether its queues
-            were found empty (paused counts as empty), rather than slots or bytes used up. Slots of workers that are
+            were found empty (paused or limited counts as empty, and `Signals.ready` tells when that ends), rather than
+            slots or bytes used up. Slots of workers that are
             passed over say nothing about the queues: if only such slots were left, it is not drained.
         """
         ...
@@ -227,6 +380,8 @@ class DeliveryStore(Protocol):
         self, worker_id: str, worker_state: int, job_id: str, lease: int, extend_ms: int, now: int
     ) -> Extension:
         """Takes a sign of life and extends leases to now + `extend_ms` (0: each job's visibility time).
+
+        Logs JOB_HEARTBEAT for the job that is named, if its lease was extended.
 
         With `worker_id`: remembers the beat and `worker_state`, and extends everything the worker holds. With
         `job_id`: extends that job if it is active, and, when they are given, under `lease` and held by `worker_id`;
@@ -255,7 +410,11 @@ class ScheduleStore(Protocol):
     """Jobs that wait for a time."""
 
     async def promote(self, now: int, limit: int) -> Promotion:
-        """Makes up to `limit` scheduled and retryable jobs available whose time has come, earliest first."""
+        """Makes up to `limit` scheduled and retryable jobs available whose time has come, earliest first.
+
+        Also looks at limits by time that held jobs back: their next end is part of `next_at`, and once it has come,
+        `Signals.ready` names the queues.
+        """
         ...
 
     async def expired(self, now: int, limit: int) -> ExpiredJobs:
@@ -264,10 +423,75 @@ class ScheduleStore(Protocol):
 
 
 class QueueStore(Protocol):
-    """Queues. One exists from its first job on."""
+    """Queues. One exists from its first job on, or from its first pause."""
 
     async def queues(self, after: str, limit: int) -> Page[QueueRow]:
         """Queues with names greater than `after`, sorted by name. `next_cursor` is the last name."""
+        ...
+
+    async def set_paused(self, queue: str, paused: bool, event: NewEvent, now: int) -> bool:  # noqa: FBT001
+        """Stops or starts delivery from a queue, which exists from now on; on resume, `Signals.ready` names it.
+
+        Returns:
+            Whether this changed anything; only then the event is logged.
+        """
+        ...
+
+    async def queue_facts(self, queue: str, now: int) -> QueueFacts | None:
+        """The figures of a queue, at a cost that does not grow with its jobs; None if there is no such queue."""
+        ...
+
+
+class DocumentStore(Protocol):
+    """Documents by kind and name. They are written by units (`JobStore.insert`)."""
+
+    async def documents(self, kind: str, names: Sequence[str]) -> list[Document | None]:
+        """The documents as they stand, in the order asked; None for an unknown name."""
+        ...
+
+    async def list_documents(self, kind: str, after: str, limit: int) -> Page[Document]:
+        """Documents with names greater than `after`, sorted by name. `next_cursor` is the last name."""
+        ...
+
+    async def due_documents(self, kind: str, now: int, limit: int) -> DueDocuments:
+        """Documents whose `due_at` has come. Changes nothing; costs next to nothing while none is due."""
+        ...
+
+
+class WorkflowStore(Protocol):
+    """What the jobs of workflows leave behind for them."""
+
+    async def endings(self, limit: int) -> EndedJobs:
+        """Jobs of workflows that ended and are not yet forgotten (`Unit.endings`). Changes nothing.
+
+        An ending is noted in the same step as every change to a terminal state, whoever makes it.
+        """
+        ...
+
+
+class EventStore(Protocol):
+    """The log of events. Every change of a job, by whatever method, is in it, written in the same atomic step.
+
+    Nothing is logged if the store was opened with `log_events=False`.
+    """
+
+    async def log(self, events: Sequence[NewEvent], now: int) -> None:
+        """Logs events that belong to no change."""
+        ...
+
+    async def event_cursor(self, after: EventId | None) -> EventCursor:
+        """The place after an event, which may be gone; None: the present end of the log.
+
+        Of events in other partitions, those at the event's time or later stand after this place.
+        """
+        ...
+
+    async def events(self, cursor: EventCursor, limit: int) -> EventPage:
+        """Events after a cursor, about `limit` of them: some more rather than a part of what was written at once."""
+        ...
+
+    async def await_events(self, cursor: EventCursor, wait_ms: int) -> None:
+        """Returns when there is something after the cursor, or soon after; after `wait_ms` at the latest."""
         ...
 
 
@@ -282,8 +506,8 @@ class DeadLetterStore(Protocol):
         """
         ...
 
-    async def delete_dead(self, job_id: str) -> bool:
-        """Deletes a dead letter, its id included; False if this job is none."""
+    async def delete_dead(self, job_id: str, now: int) -> bool:
+        """Deletes a dead letter, its id included, and logs DEAD_LETTER_DELETED; False if this job is none."""
         ...
 
 
@@ -293,13 +517,26 @@ class RetentionStore(Protocol):
     async def sweep(self, retention: Retention, now: int, limit: int) -> int:
         """Removes up to `limit` finished jobs that are too old or too many, and outdated idempotency keys.
 
+        Also drops events that are too old or too many, in larger lots, which don't count, and outdated statistics.
+
         Returns:
             How many jobs and keys were removed; fewer than `limit` means that nothing is left to remove now.
         """
         ...
 
 
-class Store(JobStore, DeliveryStore, ScheduleStore, QueueStore, DeadLetterStore, RetentionStore, Protocol):
+class Store(
+    JobStore,
+    DeliveryStore,
+    ScheduleStore,
+    QueueStore,
+    DocumentStore,
+    WorkflowStore,
+    EventStore,
+    DeadLetterStore,
+    RetentionStore,
+    Protocol,
+):
     """A store, opened by `stores.open_store(url)`."""
 
     clock: Clock
@@ -310,6 +547,8 @@ class Store(JobStore, DeliveryStore, ScheduleStore, QueueStore, DeadLetterStore,
     """Whether several server processes may use it at once."""
     silence_ms: int
     """A worker that has sent heartbeats and then none for this long is dead (behaviour section 6.3)."""
+    log_events: bool
+    """Whether events are logged."""
 
     async def open(self, signals: Signals) -> None:
         """Connects, creates what is missing, checks what must hold. Raises `StoreUnavailable` or `ValueError`."""

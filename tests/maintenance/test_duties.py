@@ -45,7 +45,7 @@ class Rig:
         self.store = store
         self.freed: list[str] = []
         self.due = Alarm()
-        self.changes = Changes(store, self._free, self.due)
+        self.changes = Changes(store, self._free, self.due, Alarm())
 
     def _free(self, job_ids: Iterable[str]) -> None:
         self.freed += job_ids

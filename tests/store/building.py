@@ -14,6 +14,7 @@ from ojs_grpc.core import ids, lifecycle, states
 from ojs_grpc.core.duration import duration_ms, timestamp_ms, to_duration, to_timestamp
 from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.links import Links
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.stores.ports import Completion, Delivery, Demand, Overdue, Refusal, Store, Unit
 from tests.clock import START
@@ -31,6 +32,8 @@ MANY_BYTES = 64 * 1024 * 1024
 LIMITS = Limits()
 DEAD_LETTER = RetryPolicy(max_attempts=1, on_exhaustion="dead_letter")
 """The policy of a job that is a dead letter after its first failure."""
+
+_SUBJECT = ("id", "type", "queue", "priority", "scheduled_at", "trace_id", "workflow_id")
 
 _numbers = count(1)
 
@@ -75,9 +78,11 @@ def job(  # noqa: PLR0913 - one argument a field
     return message
 
 
-def new_job(message: Job, state: int = 0, *, reserved: bool = False) -> NewJob:
+def new_job(message: Job, state: int = 0, *, reserved: bool = False, links: Links | None = None) -> NewJob:
     """What a store is given of a job; it is scheduled if it says a time, else available, unless `state` is given."""
     scheduled = message.HasField("scheduled_at")
+    subject = subject_of(message)
+    rest = changed(message, **dict.fromkeys(_SUBJECT))
     return NewJob(
         id=message.id,
         queue=message.queue,
@@ -88,8 +93,16 @@ def new_job(message: Job, state: int = 0, *, reserved: bool = False) -> NewJob:
         visibility_ms=duration_ms(message.visibility_timeout),
         timeout_ms=duration_ms(message.timeout),
         reserved=reserved,
-        envelope=message.SerializeToString(),
+        envelope=subject + rest.SerializeToString(),
+        subject_size=len(subject),
+        links=links,
     )
+
+
+def subject_of(message: Job) -> bytes:
+    """The fields by which events tell of the job."""
+    fields: dict[str, Any] = {field.name: value for field, value in message.ListFields() if field.name in _SUBJECT}
+    return Job(**fields).SerializeToString()
 
 
 def unit(*messages: Job, state: int = 0, reserved: bool = False) -> Unit:

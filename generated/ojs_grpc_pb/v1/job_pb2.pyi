@@ -147,6 +147,7 @@ class Job(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     DEAD_LETTER_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUIDv7."""
     type: _builtins.str
@@ -243,6 +244,8 @@ class Job(_message.Message):
     def lease_expires_at(self) -> _timestamp_pb2.Timestamp:
         """When the current claim runs out unless a heartbeat extends it."""
 
+    @_builtins.property
+    def rate_limit(self) -> Global___RateLimit: ...
     def __init__(
         self,
         *,
@@ -280,14 +283,78 @@ class Job(_message.Message):
         lease: _builtins.int = ...,
         lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
         dead_letter: _builtins.bool = ...,
+        rate_limit: Global___RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "expires_at", b"expires_at", "lease_expires_at", b"lease_expires_at", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "result", b"result", "result_value", b"result_value", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "timeout", b"timeout", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "expires_at", b"expires_at", "lease_expires_at", b"lease_expires_at", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "rate_limit", b"rate_limit", "result", b"result", "result_value", b"result_value", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "timeout", b"timeout", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "dead_letter", b"dead_letter", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "errors", b"errors", "expires_at", b"expires_at", "id", b"id", "lease", b"lease", "lease_expires_at", b"lease_expires_at", "max_attempts", b"max_attempts", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "priority", b"priority", "queue", b"queue", "result", b"result", "result_value", b"result_value", "retry_delay_ms", b"retry_delay_ms", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "specversion", b"specversion", "started_at", b"started_at", "state", b"state", "tags", b"tags", "timeout", b"timeout", "trace_id", b"trace_id", "type", b"type", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout", "worker_id", b"worker_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "dead_letter", b"dead_letter", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "errors", b"errors", "expires_at", b"expires_at", "id", b"id", "lease", b"lease", "lease_expires_at", b"lease_expires_at", "max_attempts", b"max_attempts", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "priority", b"priority", "queue", b"queue", "rate_limit", b"rate_limit", "result", b"result", "result_value", b"result_value", "retry_delay_ms", b"retry_delay_ms", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "specversion", b"specversion", "started_at", b"started_at", "state", b"state", "tags", b"tags", "timeout", b"timeout", "trace_id", b"trace_id", "type", b"type", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout", "worker_id", b"worker_id", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """From this implementation: how many jobs that share a key run at once, and how often one of them starts. At least one
+    of the three must be set. A job whose limit is used up stays available, and others pass it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Rate(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LIMIT_FIELD_NUMBER: _builtins.int
+        PERIOD_FIELD_NUMBER: _builtins.int
+        limit: _builtins.int
+        @_builtins.property
+        def period(self) -> _duration_pb2.Duration:
+            """Default: 1 s."""
+
+        def __init__(
+            self,
+            *,
+            limit: _builtins.int = ...,
+            period: _duration_pb2.Duration | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "period", b"period"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    THROTTLE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Letters, digits, `.`, `_`, `:` and `-`. Default: "queue:" and the job's queue."""
+    concurrency: _builtins.int
+    """At most so many of them active."""
+    @_builtins.property
+    def rate(self) -> Global___RateLimit.Rate:
+        """At most so many of them started within any time of the length of `period`."""
+
+    @_builtins.property
+    def throttle(self) -> Global___RateLimit.Rate:
+        """The same, evenly spaced: one every `period` / `limit`."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        concurrency: _builtins.int = ...,
+        rate: Global___RateLimit.Rate | None = ...,
+        throttle: Global___RateLimit.Rate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rate", b"rate", "throttle", b"throttle"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "key", b"key", "rate", b"rate", "throttle", b"throttle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
@@ -477,6 +544,7 @@ class EnqueueOptions(_message.Message):
     VISIBILITY_TIMEOUT_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
     """Default: "default"."""
     priority: _builtins.int
@@ -517,6 +585,10 @@ class EnqueueOptions(_message.Message):
         Time to live as a point in time; wins over `ttl`.
         """
 
+    @_builtins.property
+    def rate_limit(self) -> Global___RateLimit:
+        """Clients without this field say the same in `meta["ojs.rate_limit"]`, as an object, with durations in ISO 8601."""
+
     def __init__(
         self,
         *,
@@ -534,10 +606,11 @@ class EnqueueOptions(_message.Message):
         visibility_timeout: _duration_pb2.Duration | None = ...,
         pending: _builtins.bool = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        rate_limit: Global___RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delay_until", b"delay_until", "expires_at", b"expires_at", "meta", b"meta", "retry", b"retry", "timeout", b"timeout", "ttl", b"ttl", "unique", b"unique", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay_until", b"delay_until", "expires_at", b"expires_at", "meta", b"meta", "rate_limit", b"rate_limit", "retry", b"retry", "timeout", b"timeout", "ttl", b"ttl", "unique", b"unique", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_until", b"delay_until", "expires_at", b"expires_at", "max_attempts", b"max_attempts", "meta", b"meta", "pending", b"pending", "priority", b"priority", "queue", b"queue", "retry", b"retry", "tags", b"tags", "timeout", b"timeout", "trace_id", b"trace_id", "ttl", b"ttl", "unique", b"unique", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_until", b"delay_until", "expires_at", b"expires_at", "max_attempts", b"max_attempts", "meta", b"meta", "pending", b"pending", "priority", b"priority", "queue", b"queue", "rate_limit", b"rate_limit", "retry", b"retry", "tags", b"tags", "timeout", b"timeout", "trace_id", b"trace_id", "ttl", b"ttl", "unique", b"unique", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ojs_grpc_pb.v1 import job_pb2 as ojs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12ojs/v1/queue.proto\x12\x06ojs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x10ojs/v1/job.proto\"2\n\x11ListQueuesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"L\n\x12ListQueuesResponse\x12!\n\x06queues\x18\x01 \x03(\x0b\x32\x11.ojs.v1.QueueInfo\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"r\n\tQueueInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x17\n\x0f\x61vailable_count\x18\x03 \x01(\x03\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\"\n\x11QueueStatsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"K\n\x12QueueStatsResponse\x12\r\n\x05queue\x18\x01 \x01(\t\x12&\n\x05stats\x18\x02 \x01(\x0b\x32\x17.ojs.v1.QueueStatistics\"\xfc\x01\n\x0fQueueStatistics\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x03\x12\x11\n\tscheduled\x18\x03 \x01(\x03\x12\x11\n\tretryable\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x65\x61\x64\x18\x05 \x01(\x03\x12\x1b\n\x13\x63ompleted_last_hour\x18\x06 \x01(\x03\x12\x18\n\x10\x66\x61iled_last_hour\x18\x07 \x01(\x03\x12\x17\n\x0f\x61vg_duration_ms\x18\x08 \x01(\x01\x12\x13\n\x0b\x61vg_wait_ms\x18\t \x01(\x01\x12\x1d\n\x15throughput_per_second\x18\n \x01(\x01\x12\x0e\n\x06paused\x18\x0b \x01(\x08\"\"\n\x11PauseQueueRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"\x14\n\x12PauseQueueResponse\"#\n\x12ResumeQueueRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"\x15\n\x13ResumeQueueResponse\"E\n\x15ListDeadLetterRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"]\n\x16ListDeadLetterResponse\x12\x19\n\x04jobs\x18\x01 \x03(\x0b\x32\x0b.ojs.v1.Job\x12\x13\n\x0btotal_count\x18\x02 \x01(\x03\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"(\n\x16RetryDeadLetterRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"3\n\x17RetryDeadLetterResponse\x12\x18\n\x03job\x18\x01 \x01(\x0b\x32\x0b.ojs.v1.Job\")\n\x17\x44\x65leteDeadLetterRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteDeadLetterResponseBI\n\x17org.openjobspec.grpc.v1P\x01Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12ojs/v1/queue.proto\x12\x06ojs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x10ojs/v1/job.proto\"2\n\x11ListQueuesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"L\n\x12ListQueuesResponse\x12!\n\x06queues\x18\x01 \x03(\x0b\x32\x11.ojs.v1.QueueInfo\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"r\n\tQueueInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x17\n\x0f\x61vailable_count\x18\x03 \x01(\x03\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\"\n\x11QueueStatsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"K\n\x12QueueStatsResponse\x12\r\n\x05queue\x18\x01 \x01(\t\x12&\n\x05stats\x18\x02 \x01(\x0b\x32\x17.ojs.v1.QueueStatistics\"\x90\x02\n\x0fQueueStatistics\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x03\x12\x11\n\tscheduled\x18\x03 \x01(\x03\x12\x11\n\tretryable\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x65\x61\x64\x18\x05 \x01(\x03\x12\x1b\n\x13\x63ompleted_last_hour\x18\x06 \x01(\x03\x12\x18\n\x10\x66\x61iled_last_hour\x18\x07 \x01(\x03\x12\x17\n\x0f\x61vg_duration_ms\x18\x08 \x01(\x01\x12\x13\n\x0b\x61vg_wait_ms\x18\t \x01(\x01\x12\x1d\n\x15throughput_per_second\x18\n \x01(\x01\x12\x0e\n\x06paused\x18\x0b \x01(\x08\x12\x12\n\tcompleted\x18\xe8\x07 \x01(\x03\"\"\n\x11PauseQueueRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"\x14\n\x12PauseQueueResponse\"#\n\x12ResumeQueueRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"\x15\n\x13ResumeQueueResponse\"E\n\x15ListDeadLetterRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"]\n\x16ListDeadLetterResponse\x12\x19\n\x04jobs\x18\x01 \x03(\x0b\x32\x0b.ojs.v1.Job\x12\x13\n\x0btotal_count\x18\x02 \x01(\x03\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"(\n\x16RetryDeadLetterRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"3\n\x17RetryDeadLetterResponse\x12\x18\n\x03job\x18\x01 \x01(\x0b\x32\x0b.ojs.v1.Job\")\n\x17\x44\x65leteDeadLetterRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteDeadLetterResponseBI\n\x17org.openjobspec.grpc.v1P\x01Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,25 +45,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESTATSRESPONSE']._serialized_start=363
   _globals['_QUEUESTATSRESPONSE']._serialized_end=438
   _globals['_QUEUESTATISTICS']._serialized_start=441
-  _globals['_QUEUESTATISTICS']._serialized_end=693
-  _globals['_PAUSEQUEUEREQUEST']._serialized_start=695
-  _globals['_PAUSEQUEUEREQUEST']._serialized_end=729
-  _globals['_PAUSEQUEUERESPONSE']._serialized_start=731
-  _globals['_PAUSEQUEUERESPONSE']._serialized_end=751
-  _globals['_RESUMEQUEUEREQUEST']._serialized_start=753
-  _globals['_RESUMEQUEUEREQUEST']._serialized_end=788
-  _globals['_RESUMEQUEUERESPONSE']._serialized_start=790
-  _globals['_RESUMEQUEUERESPONSE']._serialized_end=811
-  _globals['_LISTDEADLETTERREQUEST']._serialized_start=813
-  _globals['_LISTDEADLETTERREQUEST']._serialized_end=882
-  _globals['_LISTDEADLETTERRESPONSE']._serialized_start=884
-  _globals['_LISTDEADLETTERRESPONSE']._serialized_end=977
-  _globals['_RETRYDEADLETTERREQUEST']._serialized_start=979
-  _globals['_RETRYDEADLETTERREQUEST']._serialized_end=1019
-  _globals['_RETRYDEADLETTERRESPONSE']._serialized_start=1021
-  _globals['_RETRYDEADLETTERRESPONSE']._serialized_end=1072
-  _globals['_DELETEDEADLETTERREQUEST']._serialized_start=1074
-  _globals['_DELETEDEADLETTERREQUEST']._serialized_end=1115
-  _globals['_DELETEDEADLETTERRESPONSE']._serialized_start=1117
-  _globals['_DELETEDEADLETTERRESPONSE']._serialized_end=1143
+  _globals['_QUEUESTATISTICS']._serialized_end=713
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=715
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=749
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=751
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=771
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=773
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=808
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=810
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=831
+  _globals['_LISTDEADLETTERREQUEST']._serialized_start=833
+  _globals['_LISTDEADLETTERREQUEST']._serialized_end=902
+  _globals['_LISTDEADLETTERRESPONSE']._serialized_start=904
+  _globals['_LISTDEADLETTERRESPONSE']._serialized_end=997
+  _globals['_RETRYDEADLETTERREQUEST']._serialized_start=999
+  _globals['_RETRYDEADLETTERREQUEST']._serialized_end=1039
+  _globals['_RETRYDEADLETTERRESPONSE']._serialized_start=1041
+  _globals['_RETRYDEADLETTERRESPONSE']._serialized_end=1092
+  _globals['_DELETEDEADLETTERREQUEST']._serialized_start=1094
+  _globals['_DELETEDEADLETTERREQUEST']._serialized_end=1135
+  _globals['_DELETEDEADLETTERRESPONSE']._serialized_start=1137
+  _globals['_DELETEDEADLETTERRESPONSE']._serialized_end=1163
 # @@protoc_insertion_point(module_scope)

@@ -154,6 +154,7 @@ class QueueStatistics(_message.Message):
     AVG_WAIT_MS_FIELD_NUMBER: _builtins.int
     THROUGHPUT_PER_SECOND_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
     available: _builtins.int
     active: _builtins.int
     scheduled: _builtins.int
@@ -169,6 +170,11 @@ class QueueStatistics(_message.Message):
     throughput_per_second: _builtins.float
     """Completed jobs."""
     paused: _builtins.bool
+    completed: _builtins.int
+    """From 1000 up: fields of this implementation.
+
+    Jobs completed since the queue exists.
+    """
     def __init__(
         self,
         *,
@@ -183,10 +189,11 @@ class QueueStatistics(_message.Message):
         avg_wait_ms: _builtins.float = ...,
         throughput_per_second: _builtins.float = ...,
         paused: _builtins.bool = ...,
+        completed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "available", b"available", "avg_duration_ms", b"avg_duration_ms", "avg_wait_ms", b"avg_wait_ms", "completed_last_hour", b"completed_last_hour", "dead", b"dead", "failed_last_hour", b"failed_last_hour", "paused", b"paused", "retryable", b"retryable", "scheduled", b"scheduled", "throughput_per_second", b"throughput_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "available", b"available", "avg_duration_ms", b"avg_duration_ms", "avg_wait_ms", b"avg_wait_ms", "completed", b"completed", "completed_last_hour", b"completed_last_hour", "dead", b"dead", "failed_last_hour", b"failed_last_hour", "paused", b"paused", "retryable", b"retryable", "scheduled", b"scheduled", "throughput_per_second", b"throughput_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -184,6 +184,9 @@ class RegisterCronRequest(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     ARGS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    OVERLAP_POLICY_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifies the entry."""
     cron: _builtins.str
@@ -191,6 +194,16 @@ class RegisterCronRequest(_message.Message):
     timezone: _builtins.str
     """An IANA name. Default: "UTC"."""
     type: _builtins.str
+    overlap_policy: _builtins.str
+    """From 1000 up: fields of this implementation. Clients without them say the same in `options.meta`, under
+    "ojs.cron.overlap_policy", "ojs.cron.enabled" and "ojs.cron.description".
+
+    What to do when the previous job is not finished: "skip" (default), "allow", "cancel_previous", "enqueue".
+    """
+    enabled: _builtins.bool
+    """Unset: true."""
+    description: _builtins.str
+    """For people."""
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
@@ -206,12 +219,17 @@ class RegisterCronRequest(_message.Message):
         type: _builtins.str = ...,
         args: _abc.Iterable[_struct_pb2.Value] | None = ...,
         options: _job_pb2.EnqueueOptions | None = ...,
+        overlap_policy: _builtins.str = ...,
+        enabled: _builtins.bool | None = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "enabled", b"enabled", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "cron", b"cron", "name", b"name", "options", b"options", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "args", b"args", "cron", b"cron", "description", b"description", "enabled", b"enabled", "name", b"name", "options", b"options", "overlap_policy", b"overlap_policy", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
+    _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
 
 Global___RegisterCronRequest: _TypeAlias = RegisterCronRequest  # noqa: Y015
 
@@ -221,18 +239,31 @@ class RegisterCronResponse(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     NEXT_RUN_AT_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    created: _builtins.bool
+    """There was no entry of this name before."""
     @_builtins.property
     def next_run_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def entry(self) -> Global___CronEntry:
+        """From 1000 up: fields of this implementation.
+
+        The entry as it stands now.
+        """
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         next_run_at: _timestamp_pb2.Timestamp | None = ...,
+        entry: Global___CronEntry | None = ...,
+        created: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_run_at", b"next_run_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "next_run_at", b"next_run_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "next_run_at", b"next_run_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "entry", b"entry", "name", b"name", "next_run_at", b"next_run_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -321,10 +352,22 @@ class CronEntry(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     NEXT_RUN_AT_FIELD_NUMBER: _builtins.int
     LAST_RUN_AT_FIELD_NUMBER: _builtins.int
+    OVERLAP_POLICY_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    RUN_COUNT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    RECENT_JOBS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     cron: _builtins.str
     timezone: _builtins.str
     type: _builtins.str
+    overlap_policy: _builtins.str
+    """From 1000 up: fields of this implementation."""
+    enabled: _builtins.bool
+    description: _builtins.str
+    run_count: _builtins.int
+    """Jobs made so far."""
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
@@ -333,6 +376,12 @@ class CronEntry(_message.Message):
     def next_run_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_run_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def recent_jobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Jobs of this entry that may not be finished yet, the last one included."""
+
     def __init__(
         self,
         *,
@@ -344,11 +393,19 @@ class CronEntry(_message.Message):
         options: _job_pb2.EnqueueOptions | None = ...,
         next_run_at: _timestamp_pb2.Timestamp | None = ...,
         last_run_at: _timestamp_pb2.Timestamp | None = ...,
+        overlap_policy: _builtins.str = ...,
+        enabled: _builtins.bool | None = ...,
+        description: _builtins.str = ...,
+        run_count: _builtins.int = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        recent_jobs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_run_at", b"last_run_at", "next_run_at", b"next_run_at", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "created_at", b"created_at", "enabled", b"enabled", "last_run_at", b"last_run_at", "next_run_at", b"next_run_at", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "cron", b"cron", "last_run_at", b"last_run_at", "name", b"name", "next_run_at", b"next_run_at", "options", b"options", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "args", b"args", "created_at", b"created_at", "cron", b"cron", "description", b"description", "enabled", b"enabled", "last_run_at", b"last_run_at", "name", b"name", "next_run_at", b"next_run_at", "options", b"options", "overlap_policy", b"overlap_policy", "recent_jobs", b"recent_jobs", "run_count", b"run_count", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
+    _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
 
 Global___CronEntry: _TypeAlias = CronEntry  # noqa: Y015

@@ -84,9 +84,16 @@ class Workflow(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     state: Global___WorkflowState.ValueType
+    type: _builtins.str
+    """From 1000 up: fields of this implementation.
+
+    "chain", "group" or "batch" if its steps depend on each other in that way, else "dag".
+    """
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkflowStepStatus]:
         """In the order of the request."""
@@ -97,6 +104,10 @@ class Workflow(_message.Message):
     def completed_at(self) -> _timestamp_pb2.Timestamp:
         """When it reached a final state."""
 
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first job started."""
+
     def __init__(
         self,
         *,
@@ -106,10 +117,12 @@ class Workflow(_message.Message):
         steps: _abc.Iterable[Global___WorkflowStepStatus] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         completed_at: _timestamp_pb2.Timestamp | None = ...,
+        type: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at", "id", b"id", "name", b"name", "state", b"state", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "created_at", b"created_at", "id", b"id", "name", b"name", "started_at", b"started_at", "state", b"state", "steps", b"steps", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,9 +137,19 @@ class WorkflowStep(_message.Message):
     ARGS_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique in its workflow."""
     type: _builtins.str
+    trigger: _builtins.str
+    """From 1000 up: fields of this implementation.
+
+    Runs once all of `depends_on` have ended: "success" (default), if all of them completed; "failure", if one did not;
+    "complete", in any case. A step that says so is a callback: it answers for the failures before it, so that the
+    workflow fails only if a callback does. Clients without this field say it in `options.meta["ojs.workflow.trigger"]`,
+    or by the step's id: "on_success", "on_failure", "on_complete", also with "-", of a step that depends on all steps
+    but such ones and that no other depends on.
+    """
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
@@ -143,10 +166,11 @@ class WorkflowStep(_message.Message):
         args: _abc.Iterable[_struct_pb2.Value] | None = ...,
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         options: _job_pb2.EnqueueOptions | None = ...,
+        trigger: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "depends_on", b"depends_on", "id", b"id", "options", b"options", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "depends_on", b"depends_on", "id", b"id", "options", b"options", "trigger", b"trigger", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,13 +185,25 @@ class WorkflowStepStatus(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     type: _builtins.str
     state: Global___WorkflowStepState.ValueType
     job_id: _builtins.str
     """Assigned when the workflow is created, before the job exists."""
+    trigger: _builtins.str
+    """From 1000 up: fields of this implementation.
+
+    As in WorkflowStep; empty for a step that is no callback.
+    """
     @_builtins.property
     def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def completed_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -176,10 +212,13 @@ class WorkflowStepStatus(_message.Message):
         state: Global___WorkflowStepState.ValueType = ...,
         job_id: _builtins.str = ...,
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
+        trigger: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        completed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depends_on", b"depends_on", "id", b"id", "job_id", b"job_id", "state", b"state", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "depends_on", b"depends_on", "id", b"id", "job_id", b"job_id", "started_at", b"started_at", "state", b"state", "trigger", b"trigger", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,7 @@ CODES: dict[type[errors.OJSError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.DuplicateJob: grpc.StatusCode.ALREADY_EXISTS,
     errors.InvalidState: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,

@@ -5,6 +5,7 @@ import time
 import structlog
 
 from ojs_grpc.core.clock import Clock, SystemClock
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.stores.ports import Signals
 from ojs_grpc.stores.redis import keys
 from ojs_grpc.stores.redis.connection import Connections
@@ -35,11 +36,14 @@ class RedisStore(RedisJobs, RedisDelivery, RedisSchedule, RedisDeadLetters, Redi
     shared = True
 
     def __init__(
-        self, url: str, *, clock: SystemClock | Clock | None, silence_ms: int, allow_eviction: bool = False
+        self, url: str, *, clock: SystemClock | Clock | None, silence_ms: int, rules: QueueRules, log_events: bool,
+        allow_eviction: bool = False,
     ) -> None:
         connections = Connections(url)
         super().__init__(connections, silence_ms)
         self.clock: Clock = clock or SystemClock()
+        self.log_events = log_events
+        self._rules = rules
         self._allow_eviction = allow_eviction
         self._subscription = Subscription(
             connections,

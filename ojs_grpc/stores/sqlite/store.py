@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ojs_grpc.core.clock import Clock
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import OJSError, StoreUnavailable
 from ojs_grpc.stores.ports import (
@@ -46,13 +47,24 @@ class SqliteStore:
         synchronous: SQLite's setting: FULL means that what was reported as stored survives a power failure.
     """
 
-    def __init__(self, path: str | None, *, clock: Clock, silence_ms: int, synchronous: str = "FULL") -> None:
+    def __init__(
+        self,
+        path: str | None,
+        *,
+        clock: Clock,
+        silence_ms: int,
+        rules: QueueRules,
+        log_events: bool,
+        synchronous: str = "FULL",
+    ) -> None:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous must be one of {', '.join(sorted(SYNCHRONOUS))}, not {synchronous!r}")
         self.clock = clock
         self.name = "memory" if path is None else "sqlite"
         self.shared = path is not None
         self.silence_ms = silence_ms
+        self.log_events = log_events
+        self._rules = rules
         self._path = path
         self._synchronous = synchronous
         self._db: sqlite3.Connection | None = None

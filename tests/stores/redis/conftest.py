@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import FakeClock
 from tests.redis_server import PrivateRedis
@@ -28,7 +29,7 @@ async def open_store(server: PrivateRedis, clock: FakeClock) -> AsyncIterator[Ca
     async with AsyncExitStack() as opened:
 
         async def open_one(signals: RecordingSignals | None = None) -> RedisStore:
-            store = RedisStore(server.url, clock=clock, silence_ms=30_000)
+            store = RedisStore(server.url, clock=clock, silence_ms=30_000, rules=QueueRules(), log_events=True)
             await store.open(signals or RecordingSignals())
             opened.push_async_callback(store.close)
             return store

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from ojs_grpc.core.clock import SystemClock
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import START, FakeClock
@@ -14,7 +15,14 @@ from tests.signals import RecordingSignals
 
 async def opened(server: PrivateRedis, *, allow_eviction: bool = False) -> None:
     """Opens and closes a store."""
-    store = RedisStore(server.url, clock=FakeClock(), silence_ms=30_000, allow_eviction=allow_eviction)
+    store = RedisStore(
+        server.url,
+        clock=FakeClock(),
+        silence_ms=30_000,
+        rules=QueueRules(),
+        log_events=True,
+        allow_eviction=allow_eviction,
+    )
     try:
         await store.open(RecordingSignals())
     finally:
@@ -56,7 +64,7 @@ async def test_redis_sets_the_clock(server: PrivateRedis) -> None:
     clock, fake = SystemClock(), FakeClock()
     clock.correct(0, time.monotonic_ns())
     for own in (clock, fake):
-        store = RedisStore(server.url, clock=own, silence_ms=30_000)
+        store = RedisStore(server.url, clock=own, silence_ms=30_000, rules=QueueRules(), log_events=True)
         await store.open(RecordingSignals())
         await store.close()
 

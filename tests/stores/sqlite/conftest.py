@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.stores.sqlite.store import SqliteStore
 from tests.clock import FakeClock
 from tests.signals import RecordingSignals
@@ -25,7 +26,7 @@ async def open_file(path: Path, clock: FakeClock) -> AsyncIterator[OpenFile]:
     async with AsyncExitStack() as opened:
 
         async def open_one() -> SqliteStore:
-            store = SqliteStore(str(path), clock=clock, silence_ms=30_000)
+            store = SqliteStore(str(path), clock=clock, silence_ms=30_000, rules=QueueRules(), log_events=True)
             await store.open(RecordingSignals())
             opened.push_async_callback(store.close)
             return store

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.errors import StoreTimeout, StoreUnavailable
 from ojs_grpc.stores.sqlite import connection, group_commit
 from ojs_grpc.stores.sqlite.store import SqliteStore
@@ -165,7 +166,8 @@ async def test_a_file_that_is_no_database_is_refused(path: Path, open_file: Open
 
 async def test_a_missing_folder_is_named(tmp_path: Path, clock: FakeClock) -> None:
     """A path that cannot be opened is told with the reason."""
-    store = SqliteStore(str(tmp_path / "no" / "jobs.db"), clock=clock, silence_ms=1)
+    path = str(tmp_path / "no" / "jobs.db")
+    store = SqliteStore(path, clock=clock, silence_ms=1, rules=QueueRules(), log_events=True)
 
     with pytest.raises(StoreUnavailable, match="no such directory"):
         await store.open(RecordingSignals())

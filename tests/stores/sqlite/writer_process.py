@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from ojs_grpc.core.clock import SystemClock
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.stores.sqlite.store import SqliteStore
 from tests.signals import RecordingSignals
 from tests.store.building import job, unit
@@ -11,7 +12,7 @@ from tests.store.building import job, unit
 
 async def insert_for_ever(path: str) -> None:
     """Eight callers at once, three jobs a call."""
-    store = SqliteStore(path, clock=SystemClock(), silence_ms=30_000)
+    store = SqliteStore(path, clock=SystemClock(), silence_ms=30_000, rules=QueueRules(), log_events=True)
     await store.open(RecordingSignals())
 
     async def caller() -> None:

@@ -1,0 +1,103 @@
+"""What happened, as it is logged (behaviour section 18): a kind, whom it is about, and the details.
+
+A store writes each event in the same atomic step as the change that it tells of. So that this costs next to nothing,
+what is written is raw: `subject` is copied from the job's envelope, and the rest is what the store has at hand anyway.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Kind(IntEnum):
+    """Types of events. The numbers are stored: they never change."""
+
+    JOB_ENQUEUED = 1
+    JOB_STARTED = 2
+    JOB_COMPLETED = 3
+    JOB_FAILED = 4
+    JOB_DISCARDED = 5
+    JOB_RETRYING = 6
+    JOB_CANCELLED = 7
+    JOB_HEARTBEAT = 8
+    JOB_SCHEDULED = 9
+    JOB_EXPIRED = 10
+    QUEUE_PAUSED = 20
+    QUEUE_RESUMED = 21
+    WORKER_STARTED = 30
+    WORKER_QUIET = 31
+    WORKER_STOPPED = 32
+    WORKER_HEARTBEAT = 33
+    WORKFLOW_STARTED = 40
+    WORKFLOW_STEP_COMPLETED = 41
+    WORKFLOW_STEP_FAILED = 42
+    WORKFLOW_COMPLETED = 43
+    WORKFLOW_FAILED = 44
+    WORKFLOW_CANCELLED = 45
+    CRON_TRIGGERED = 50
+    CRON_SKIPPED = 51
+    DEAD_LETTER_ADDED = 60
+    DEAD_LETTER_RETRIED = 61
+    DEAD_LETTER_DELETED = 62
+
+
+class JobEvent(NamedTuple):
+    """Something that a decided change of a job tells of; the store adds the job's subject.
+
+    Attributes:
+        detail: the members of the event's `data` that are not in the subject: a serialised Struct.
+    """
+
+    kind: Kind
+    detail: bytes = b""
+
+
+class NewEvent(NamedTuple):
+    """An event that is about no stored job, or about more than that.
+
+    Attributes:
+        key: events of one key stay in order: a queue, a workflow's id, a cron entry's name, a worker.
+        subject: serialised fields of `Job` that say whom it is about (`queue`, `workflow_id`, ...); may be empty.
+        detail: as in `JobEvent`.
+    """
+
+    kind: Kind
+    key: str
+    subject: bytes = b""
+    detail: bytes = b""
+
+
+class EventId(NamedTuple):
+    """Where an event stands in the log, in numbers that fit into a UUIDv7.
+
+    Attributes:
+        time: ms since the epoch, below 2**48. May differ from the event's own time by the difference of two clocks.
+        number: below 2**46.
+        place: of the event among those written at once, below 2**20.
+        partition: 0 to 255. Events of one partition are in order.
+    """
+
+    time: int
+    number: int
+    place: int
+    partition: int
+
+
+class StoredEvent(NamedTuple):
+    """An event as a store gives it back.
+
+    Attributes:
+        at: when it happened, ms since the epoch.
+        attempt: of job events: the job's attempt at that time.
+        value: JOB_COMPLETED: how long the attempt took, in ms; JOB_HEARTBEAT: the new end of the lease; else 0.
+        subject: the first bytes of the job's envelope (`NewJob.subject_size`), or what a `NewEvent` said.
+        detail: JOB_ENQUEUED, JOB_SCHEDULED: empty. JOB_STARTED, JOB_HEARTBEAT: the worker's id in UTF-8.
+            JOB_COMPLETED: the `tail` of the completion, fields of `Job`. All others: a serialised Struct.
+    """
+
+    id: EventId
+    kind: int
+    at: int
+    attempt: int
+    value: int
+    subject: bytes
+    detail: bytes
