@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import itertools
 import random
 import resource
 from collections.abc import Callable
@@ -40,6 +41,29 @@ async def call_once(target: str, method: str, request: bytes, patience: float = 
         return await unary(channel, method)(request, timeout=patience)
 
 
+async def call_all(target: str, method: str, requests: list[bytes], in_flight: int) -> None:
+    """Makes these unary calls, so many at once."""
+    async with open_channel(target) as channel:
+        call, waiting = unary(channel, method), iter(requests)
+
+        async def caller() -> None:
+            for request in waiting:
+                await call(request)
+
+        await asyncio.gather(*(caller() for _ in range(in_flight)))
+
+
+_numbers = itertools.count()
+
+
+def _numbered(request: bytes) -> Callable[[], bytes]:
+    """The request of each call: the same, or with the next number where it has a place for one."""
+    if payload.NUMBER_PLACE not in request:
+        return lambda: request
+    head, tail = request.split(payload.NUMBER_PLACE)
+    return lambda: b"%b#%010d#%b" % (head, next(_numbers), tail)
+
+
 async def repeat(
     target: str,
     method: str,
@@ -49,8 +73,12 @@ async def repeat(
     calls: int | None = None,
     client: str = "http2",
 ) -> Load:
-    """Sends the same unary request again and again, for a time or a number of calls; the first is not measured."""
-    reply_bytes = len(await call_once(target, method, request, patience=60))
+    """Sends the same unary request again and again, for a time or a number of calls; the first is not measured.
+
+    Where the request has a `NUMBER_PLACE`, each call has a number that no call of this generator had before.
+    """
+    next_request = _numbered(request)
+    reply_bytes = len(await call_once(target, method, next_request(), patience=60))
     connection = await open_client(client, target, method)
     left = calls - 1 if calls is not None else None
     cpu, start, done = _cpu(), monotonic(), 0
@@ -66,13 +94,13 @@ async def repeat(
     async def caller() -> None:
         nonlocal done
         while may_start():
-            await connection.call(request)
+            await connection.call(next_request())
             done += 1
 
     try:
         await asyncio.gather(*(caller() for _ in range(in_flight)))
     except CallFailed:
-        await call_once(target, method, request)  # This client knows the status, and raises it.
+        await call_once(target, method, next_request())  # This client knows the status, and raises it.
         raise
     result = Load(done, monotonic() - start, _cpu() - cpu, reply_bytes, done)
     await connection.close()
@@ -122,6 +150,35 @@ async def fetch_and_ack(target: str, queue: str, jobs: int, fetch_count: int, wo
 
         await asyncio.gather(*(worker() for _ in range(workers)))
         return Load(done, monotonic() - start, _cpu() - cpu, calls=done + fetches)
+
+
+async def start_and_work_off(
+    target: str, method: str, request: bytes, queue: str, jobs: int, fetch_count: int, workers: int
+) -> Load:
+    """One call that makes `jobs` jobs, now or in time, and workers that fetch and ack until all are done."""
+    async with open_channel(target) as channel:
+        fetch, ack = unary(channel, payload.FETCH), unary(channel, payload.ACK)
+        fetch_request = payload.fetch(queue, fetch_count)
+        cpu, start, done = _cpu(), monotonic(), 0
+        await unary(channel, method)(request)
+
+        async def worker() -> None:
+            nonlocal done
+            while done < jobs:
+                fetching = asyncio.ensure_future(fetch(fetch_request))
+                # The other worker may take the last job while this one waits for it.
+                while not fetching.done() and done < jobs:
+                    await asyncio.wait({fetching}, timeout=0.02)
+                if not fetching.done():
+                    fetching.cancel()
+                    return
+                ids = payload.fetched_ids(fetching.result())
+                await asyncio.gather(*(ack(payload.ack(job_id)) for job_id in ids))
+                done += len(ids)
+
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(worker() for _ in range(workers)))
+        return Load(done, monotonic() - start, _cpu() - cpu, calls=done)
 
 
 async def fill_and_claim(

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from google.protobuf.struct_pb2 import Value
-from ojs_grpc_pb.v1 import job_pb2, queue_pb2, service_pb2, worker_pb2
+from ojs_grpc_pb.v1 import events_pb2, job_pb2, queue_pb2, service_pb2, worker_pb2, workflow_pb2
 
 JOB_TYPE = "bench.measure"
 _SECOND_ARGUMENT = "customers/0000042/invoices/2025-11/0000917-first-reminder-in-german.pdf"
@@ -16,6 +16,12 @@ FETCH = _SERVICE + "Fetch"
 ACK = _SERVICE + "Ack"
 STREAM_JOBS = _SERVICE + "StreamJobs"
 LIST_QUEUES = _SERVICE + "ListQueues"
+REGISTER_CRON = _SERVICE + "RegisterCron"
+CREATE_WORKFLOW = _SERVICE + "CreateWorkflow"
+STREAM_EVENTS = _SERVICE + "StreamEvents"
+
+NUMBER_PLACE = b"#0000000000#"
+"""Stands in a request where each call puts another number of the same length."""
 
 
 def arguments(first: float = 1042.0) -> list[Value]:
@@ -27,6 +33,40 @@ def enqueue(queue: str, first_argument: float = 1042.0) -> bytes:
     """An EnqueueRequest of one job."""
     options = job_pb2.EnqueueOptions(queue=queue)
     return job_pb2.EnqueueRequest(type=JOB_TYPE, args=arguments(first_argument), options=options).SerializeToString()
+
+
+def numbered(queue: str, *, unique: bool = False) -> bytes:
+    """An EnqueueRequest with `NUMBER_PLACE` in it; unique by type and arguments if asked."""
+    options = job_pb2.EnqueueOptions(queue=queue)
+    if unique:
+        options.unique.key.extend(["type", "args"])
+    args = [Value(string_value=NUMBER_PLACE.decode()), Value(string_value=_SECOND_ARGUMENT)]
+    return job_pb2.EnqueueRequest(type=JOB_TYPE, args=args, options=options).SerializeToString()
+
+
+def group(queue: str, jobs: int) -> bytes:
+    """A CreateWorkflowRequest of so many jobs side by side, and one that runs when all have ended."""
+    options = job_pb2.EnqueueOptions(queue=queue)
+    request = workflow_pb2.CreateWorkflowRequest(name="bench")
+    for number in range(jobs):
+        request.steps.add(id=f"job-{number}", type=JOB_TYPE, args=arguments(), options=options)
+    callback = request.steps.add(id="on_complete", type=JOB_TYPE, args=arguments(), options=options)
+    callback.depends_on.extend(f"job-{number}" for number in range(jobs))
+    return request.SerializeToString()
+
+
+def register_cron(number: int) -> bytes:
+    """A RegisterCronRequest; the entry is not due for months, whenever the bench runs."""
+    month = (datetime.now(UTC).month + 5) % 12 + 1
+    request = service_pb2.RegisterCronRequest(
+        name=f"bench-{number}", cron=f"{number % 60} {number // 60 % 24} 1 {month} *", type=JOB_TYPE, args=arguments()
+    )
+    return request.SerializeToString()
+
+
+def stream_events(queue: str) -> bytes:
+    """A StreamEventsRequest for one queue's enqueued jobs."""
+    return events_pb2.StreamEventsRequest(queues=[queue], event_types=["job.enqueued"]).SerializeToString()
 
 
 def enqueue_batch(queue: str, jobs: int, due: datetime | None = None) -> bytes:
@@ -83,6 +123,11 @@ def listed_queues(reply: bytes) -> tuple[dict[str, int], str]:
     """Available jobs by queue, and the cursor of the next page."""
     response = queue_pb2.ListQueuesResponse.FromString(reply)
     return {queue.name: queue.available_count for queue in response.queues}, response.next_cursor
+
+
+def event_queue(message: bytes) -> str:
+    """The queue that an event is about."""
+    return events_pb2.Event.FromString(message).queue
 
 
 def parse_job(message: bytes) -> job_pb2.Job:

@@ -84,24 +84,28 @@ class Session:
         self._queues += 1
         return f"bench-{row.replace('_', '-')}-{self._queues}"
 
-    def enqueue_window(self, queue: str, in_flight: int, seconds: float) -> Window:
-        """Unary Enqueue calls on the service."""
-        return self._unary_window(
-            self.service, self.store, payload.ENQUEUE, payload.enqueue(queue), in_flight, seconds, self.client
-        )
+    def enqueue_window(self, queue: str, in_flight: int, seconds: float, server: GrpcServer | None = None) -> Window:
+        """Unary Enqueue calls on the service, or on another server."""
+        return self.numbered_window(payload.enqueue(queue), in_flight, seconds, server)
 
-    def batch_window(self, queue: str, jobs: int, in_flight: int, seconds: float) -> Window:
-        """EnqueueBatch calls on the service, counted in jobs."""
+    def numbered_window(
+        self, request: bytes, in_flight: int, seconds: float, server: GrpcServer | None = None
+    ) -> Window:
+        """Unary Enqueue calls with this request, which may hold a `NUMBER_PLACE`."""
+        return self._unary_window(server, payload.ENQUEUE, request, in_flight, seconds, self.client)
+
+    def batch_window(
+        self, queue: str, jobs: int, in_flight: int, seconds: float, server: GrpcServer | None = None
+    ) -> Window:
+        """EnqueueBatch calls on the service, or on another server, counted in jobs."""
         request = payload.enqueue_batch(queue, jobs)
-        window = self._unary_window(
-            self.service, self.store, payload.ENQUEUE_BATCH, request, in_flight, seconds, "grpcio"
-        )
+        window = self._unary_window(server, payload.ENQUEUE_BATCH, request, in_flight, seconds, "grpcio")
         return window.scaled(jobs)
 
     def bare_window(self, queue: str, in_flight: int, seconds: float) -> Window:
         """Unary calls on the bare server, with the same bytes as `enqueue_window`."""
         method = bare.unary_method(self.reply_bytes)
-        return self._unary_window(self.bare, None, method, payload.enqueue(queue), in_flight, seconds, self.client)
+        return self._unary_window(self.bare, method, payload.enqueue(queue), in_flight, seconds, self.client)
 
     def fill(self, queue: str, jobs: int, batch: int = 500, target: str | None = None) -> Load:
         """Enqueues `jobs` jobs, a multiple of `batch`, in batches."""
@@ -120,9 +124,10 @@ class Session:
         return self.loads[0].run(calls.call_once, target=target or self.service.target, method=method, request=request)
 
     @contextlib.contextmanager
-    def another_service(self, store: Store | None = None) -> Iterator[GrpcServer]:
-        """A second server process, on the same store or on another one."""
-        server = start_service(self.serve, store or self.store, self.directory / "second.log", self.loads[0])
+    def another_service(self, store: Store | None = None, *settings: str) -> Iterator[GrpcServer]:
+        """A second server process, on the same store or on another one, with these settings."""
+        serve = [*self.serve, *settings]
+        server = start_service(serve, store or self.store, self.directory / "second.log", self.loads[0])
         try:
             yield server
         finally:
@@ -142,18 +147,20 @@ class Session:
 
     def _unary_window(
         self,
-        server: GrpcServer,
-        store: Store | None,
+        server: GrpcServer | None,
         method: str,
         request: bytes,
         in_flight: int,
         seconds: float,
         client: str,
     ) -> Window:
+        """Calls on a server; on the service, with its store's figures, if none is named."""
+        target = server or self.service
+
         def run() -> Load:
             return self.loads[0].run(
                 calls.repeat,
-                target=server.target,
+                target=target.target,
                 method=method,
                 request=request,
                 in_flight=in_flight,
@@ -161,7 +168,7 @@ class Session:
                 client=client,
             )
 
-        return measure(server, store, run)
+        return measure(target, None if server else self.store, run)
 
 
 def start_service(serve: Sequence[str], store: Store, log: Path, generator: Generator) -> GrpcServer:
