@@ -2,9 +2,13 @@
 
 A store writes each event in the same atomic step as the change that it tells of. So that this costs next to nothing,
 what is written is raw: `subject` is copied from the job's envelope, and the rest is what the store has at hand anyway.
+`core.event_rendering` makes of it what subscribers get.
 """
 
+import re
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -38,6 +42,32 @@ class Kind(IntEnum):
     DEAD_LETTER_ADDED = 60
     DEAD_LETTER_RETRIED = 61
     DEAD_LETTER_DELETED = 62
+
+
+# Families whose name is one word; the other one is the dead letters.
+_FAMILIES = ("job", "queue", "worker", "workflow", "cron")
+
+
+def _name(kind: Kind) -> str:
+    words = kind.name.lower()
+    family, _, rest = words.partition("_")
+    return f"{family}.{rest}" if family in _FAMILIES else "dead_letter." + words.removeprefix("dead_letter_")
+
+
+_NAMES: Mapping[int, str] = MappingProxyType({kind: _name(kind) for kind in Kind})
+_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {name: Kind(kind) for kind, name in _NAMES.items()} | {"job.dead": Kind.JOB_DISCARDED}
+)
+
+
+def name_of(kind: int) -> str:
+    """The spec's name of a type of event, such as `job.completed`; empty for a number that is none."""
+    return _NAMES.get(kind, "")
+
+
+def kind_of(name: str) -> Kind | None:
+    """The type of event of this name, or of this alias (behaviour section 18); None if there is none."""
+    return _KINDS.get(name)
 
 
 class JobEvent(NamedTuple):
@@ -80,6 +110,33 @@ class EventId(NamedTuple):
     number: int
     place: int
     partition: int
+
+
+_ID = re.compile(r"evt_([0-9a-f]{8})-([0-9a-f]{4})-7([0-9a-f]{3})-([89ab][0-9a-f]{3})-([0-9a-f]{12})")
+_VERSION = 7 << 76
+_VARIANT = 2 << 62
+_LOW_BITS = (1 << 62) - 1
+
+
+def id_text(event: EventId) -> str:
+    """The id as subscribers see it: `evt_` and a UUIDv7, whose free bits hold number, place and partition."""
+    free = event.number << 28 | event.place << 8 | event.partition
+    digits = f"{event.time << 80 | _VERSION | free >> 62 << 64 | _VARIANT | free & _LOW_BITS:032x}"
+    return f"evt_{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def parse_id(text: str) -> EventId:
+    """The id that a subscriber saw.
+
+    Raises:
+        ValueError: it is none; the message is the bare rule.
+    """
+    found = _ID.fullmatch(text)
+    if found is None:
+        raise ValueError("must be the id of an event: evt_ and a UUIDv7 in lower case")
+    time_high, time_low, high, middle, low = found.groups()
+    free = int(high, 16) << 62 | int(middle + low, 16) & _LOW_BITS
+    return EventId(int(time_high + time_low, 16), free >> 28, free >> 8 & 0xFFFFF, free & 0xFF)
 
 
 class StoredEvent(NamedTuple):

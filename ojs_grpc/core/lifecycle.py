@@ -13,8 +13,9 @@ from typing import NamedTuple
 from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 
-from ojs_grpc.core import retry, states
+from ojs_grpc.core import event_details, retry, states
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
+from ojs_grpc.core.events import JobEvent, Kind
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.errors import InvalidState
@@ -71,7 +72,8 @@ TRANSITIONS: Sequence[Rule] = (
 # What a step of a workflow finds in its `meta` when its turn has come (behaviour section 4.4).
 PARENT_RESULTS = "ojs.parent_results"
 PARENT_STEP_IDS = "ojs.parent_step_ids"
-CONTEXT_MEMBERS = (PARENT_RESULTS, PARENT_STEP_IDS)
+PARENT_RESULTS_OMITTED = "ojs.parent_results_omitted"
+CONTEXT_MEMBERS = (PARENT_RESULTS, PARENT_STEP_IDS, PARENT_RESULTS_OMITTED)
 
 _TARGETS = {(rule.source, rule.trigger): rule.target for rule in TRANSITIONS}
 
@@ -173,9 +175,15 @@ def overdue(
     return replace(_failed(job, outcome, error, now, random, limits), overdue_at=now)
 
 
-def cancel(job: Job) -> Transition:
-    """Anyone may cancel a job that is not finished; a running one loses its lease."""
-    return _change(job, Trigger.CANCEL, _tail(job))
+def cancel(job: Job, reason: str = "", cancelled_by: str = "") -> Transition:
+    """Anyone may cancel a job that is not finished; a running one loses its lease.
+
+    Args:
+        reason: for people; cut if it is very long.
+        cancelled_by: who wants it, if that is known.
+    """
+    told = JobEvent(Kind.JOB_CANCELLED, event_details.cancelled(reason, cancelled_by))
+    return _change(job, Trigger.CANCEL, _tail(job), events=(told,))
 
 
 def activate(job: Job) -> Transition:
@@ -196,20 +204,25 @@ def admit(job: Job, context: Struct, now: int) -> Transition:
         tail.meta.CopyFrom(context)
     due_at = timestamp_ms(job.scheduled_at) if job.HasField("scheduled_at") else 0
     if due_at > now:
-        return _change(job, Trigger.POSTPONE, tail, due_at=due_at)
+        return _change(job, Trigger.POSTPONE, tail, due_at=due_at, events=(JobEvent(Kind.JOB_SCHEDULED),))
     return _change(job, Trigger.ACTIVATE, tail)
 
 
-def expire(job: Job) -> Transition:
-    """Nobody got the job within its time to live: discarded, and never among the dead letters."""
-    return _change(job, Trigger.EXPIRE, _tail(job))
+def expire(job: Job, now: int | None = None) -> Transition:
+    """Nobody got the job within its time to live: discarded, and never among the dead letters.
+
+    Args:
+        now: when that was noticed; left out, the end of its time to live.
+    """
+    told = JobEvent(Kind.JOB_EXPIRED, event_details.expired(job, now))
+    return _change(job, Trigger.EXPIRE, _tail(job), events=(told,))
 
 
 def retry_dead(job: Job) -> Transition:
     """A dead letter starts over: attempt 0, the history of errors kept (design section 7)."""
     tail = _tail(job)
     tail.ClearField("retry_delay_ms")
-    return _change(job, Trigger.RETRY_DEAD, tail, attempt=0, fence=True)
+    return _change(job, Trigger.RETRY_DEAD, tail, attempt=0, fence=True, events=(JobEvent(Kind.DEAD_LETTER_RETRIED),))
 
 
 def _policy(job: Job) -> retry.Policy:
@@ -219,13 +232,21 @@ def _policy(job: Job) -> retry.Policy:
 def _failed(
     job: Job, outcome: retry.Outcome, error: JobError, now: int, random: Callable[[], float], limits: Limits
 ) -> Transition:
+    policy = _policy(job)
     tail = _tail(job)
     _append(tail, error, job.attempt, now, limits)
-    if outcome is retry.Outcome.RETRY:
-        tail.retry_delay_ms = retry.delay_ms(_policy(job), job.attempt, random)
-        # Fenced: whoever failed it, or ran out of time, cannot complete it once it is available again.
-        return _change(job, Trigger.RETRY, tail, due_at=now + tail.retry_delay_ms, fence=True)
-    return _exhaust(job, tail, now, dead=outcome is retry.Outcome.DEAD_LETTER)
+    if outcome is not retry.Outcome.RETRY:
+        # Without attempts left, an error may still be one that others are tried again after.
+        retryable = retry.decide(policy, 0, error) is retry.Outcome.RETRY
+        return _exhaust(job, tail, error, now, retryable=retryable, dead=outcome is retry.Outcome.DEAD_LETTER)
+    tail.retry_delay_ms = retry.delay_ms(policy, job.attempt, random)
+    due_at = now + tail.retry_delay_ms
+    told = (
+        JobEvent(Kind.JOB_FAILED, event_details.failed(job, error, now, retryable=True)),
+        JobEvent(Kind.JOB_RETRYING, event_details.retrying(job, error, policy.max_attempts, due_at)),
+    )
+    # Fenced: whoever failed it, or ran out of time, cannot complete it once it is available again.
+    return _change(job, Trigger.RETRY, tail, due_at=due_at, fence=True, events=told)
 
 
 def _lose(job: Job, error: JobError, now: int, limits: Limits) -> Transition:
@@ -233,14 +254,24 @@ def _lose(job: Job, error: JobError, now: int, limits: Limits) -> Transition:
     tail = _tail(job)
     _append(tail, error, job.attempt, now, limits)
     if job.attempt < policy.max_attempts:
-        return _change(job, Trigger.LOSE, tail, overdue_at=now)
-    return replace(_exhaust(job, tail, now, dead=policy.on_exhaustion == "dead_letter"), overdue_at=now)
+        told = JobEvent(Kind.JOB_FAILED, event_details.failed(job, error, now, retryable=True))
+        lost = _change(job, Trigger.LOSE, tail, events=(told,))
+    else:
+        dead = policy.on_exhaustion == retry.DEAD_LETTER
+        lost = _exhaust(job, tail, error, now, retryable=True, dead=dead)
+    return replace(lost, overdue_at=now)
 
 
-def _exhaust(job: Job, tail: Job, now: int, *, dead: bool) -> Transition:
+def _exhaust(job: Job, tail: Job, error: JobError, now: int, *, retryable: bool, dead: bool) -> Transition:
     tail.completed_at.CopyFrom(to_timestamp(now))
     tail.dead_letter = dead
-    return _change(job, Trigger.EXHAUST, tail, dead=dead)
+    told = [
+        JobEvent(Kind.JOB_FAILED, event_details.failed(job, error, now, retryable=retryable)),
+        JobEvent(Kind.JOB_DISCARDED, event_details.discarded(job, error)),
+    ]
+    if dead:
+        told.append(JobEvent(Kind.DEAD_LETTER_ADDED))
+    return _change(job, Trigger.EXHAUST, tail, dead=dead, events=tuple(told))
 
 
 def _tail(job: Job) -> Job:
@@ -268,9 +299,9 @@ def _change(
     *,
     attempt: int | None = None,
     due_at: int = 0,
-    overdue_at: int | None = None,
     dead: bool = False,
     fence: bool = False,
+    events: tuple[JobEvent, ...] = (),
 ) -> Transition:
     target = _TARGETS.get((job.state, trigger))
     if target is None:
@@ -282,8 +313,8 @@ def _change(
         to=target,
         attempt=job.attempt if attempt is None else attempt,
         tail=tail.SerializeToString(),
-        overdue_at=overdue_at,
         due_at=due_at,
         dead=dead,
         fence=fence,
+        events=events,
     )

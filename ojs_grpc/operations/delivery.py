@@ -11,6 +11,7 @@ from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 from ojs_grpc_pb.v1.worker_pb2 import WorkerState
 
 from ojs_grpc.core import lifecycle, states, values
+from ojs_grpc.core.event_rendering import WRAPPED_RESULT
 from ojs_grpc.core.ids import is_id
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
@@ -29,15 +30,13 @@ from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.coalescing import Coalescer
 from ojs_grpc.operations.consumer import Consumer
 from ojs_grpc.operations.dispatcher import Dispatcher
+from ojs_grpc.operations.worker_events import WorkerEvents
 from ojs_grpc.stores.ports import Completion, Refusal, Store
 from ojs_grpc.stores.ports import Delivery as Leased
 
 _MAX_COMPLETIONS = 256
 _MAX_FETCH = 256
 _MAX_QUEUES = 256
-
-# How a result that is no object travels for clients that know only `Job.result` (design section 7).
-_WRAPPED_RESULT = "ojs.value"
 
 
 class Holder(NamedTuple):
@@ -62,11 +61,19 @@ class Beat(NamedTuple):
 class Delivery:
     """Operations of workers."""
 
-    def __init__(self, store: Store, changes: Changes, dispatcher: Dispatcher, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        changes: Changes,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        worker_events: WorkerEvents,
+    ) -> None:
         self._store = store
         self._changes = changes
         self._dispatcher = dispatcher
         self._limits = limits
+        self._worker_events = worker_events
         self._completions: Coalescer[Completion, Refusal | None] = Coalescer(self._complete, _MAX_COMPLETIONS)
 
     async def fetch(
@@ -168,6 +175,8 @@ class Delivery:
             raise NotFound("job", job_id)
         now = self._store.clock.now()
         beat = await self._store.heartbeat(worker_id, worker_state, job_id, lease, extend_ms, now)
+        if worker_id:
+            self._worker_events.beat(worker_id, worker_state, len(beat.jobs), of_job=bool(job_id))
         if beat.refusal is not None:
             raise _refused(job_id, beat.refusal)
         held = {job for job, _ in beat.jobs}
@@ -181,11 +190,11 @@ class Delivery:
         """The result fields of a job: any JSON value in our field, and an object in the spec's."""
         if result_value is not None and result_value.HasField("struct_value"):
             result, result_value = result_value.struct_value, None
-        if result_value is None and result is not None and list(result.fields) == [_WRAPPED_RESULT]:
-            result_value = result.fields[_WRAPPED_RESULT]
+        if result_value is None and result is not None and list(result.fields) == [WRAPPED_RESULT]:
+            result_value = result.fields[WRAPPED_RESULT]
         if result_value is not None:
             result = Struct()
-            result.fields[_WRAPPED_RESULT].CopyFrom(result_value)
+            result.fields[WRAPPED_RESULT].CopyFrom(result_value)
         if result is None:
             return b""
         if rule := values.check(result, result.fields.values(), self._limits.nesting):

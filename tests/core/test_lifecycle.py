@@ -40,6 +40,7 @@ ALLOWED = {
     (SCHEDULED, Trigger.PROMOTE): AVAILABLE,
     (RETRYABLE, Trigger.PROMOTE): AVAILABLE,
     (PENDING, Trigger.ACTIVATE): AVAILABLE,
+    (PENDING, Trigger.POSTPONE): SCHEDULED,
     (AVAILABLE, Trigger.CLAIM): ACTIVE,
     (ACTIVE, Trigger.COMPLETE): COMPLETED,
     (ACTIVE, Trigger.RETRY): RETRYABLE,
@@ -76,6 +77,12 @@ def overdue(late: Job, lease_ends: int, times_out: int, now: int) -> Transition:
     return lifecycle.overdue(late, START + lease_ends, START + times_out, START + now, middle, LIMITS)
 
 
+def later(waiting: Job) -> Job:
+    """The same job, with a time of its own still to come."""
+    waiting.scheduled_at.CopyFrom(to_timestamp(START + 1))
+    return waiting
+
+
 def tail_of(transition: Transition) -> Job:
     """What it says of the rest of the job."""
     return Job.FromString(transition.tail)
@@ -98,6 +105,7 @@ def test_what_is_final_is_final() -> None:
 
 DECISIONS: dict[Trigger, Callable[[Job], Transition]] = {
     Trigger.ACTIVATE: lifecycle.activate,
+    Trigger.POSTPONE: lambda job: lifecycle.admit(later(job), Struct(), START),
     Trigger.RETRY: fail,
     Trigger.EXHAUST: lambda job: fail(job, JobError(code="DISCARD")),
     Trigger.RELEASE: lambda job: fail(job, requeue=True),
@@ -352,6 +360,57 @@ def test_a_dead_letter_starts_over() -> None:
 
     assert (transition.to, transition.attempt, transition.fence, transition.dead) == (AVAILABLE, 0, True, False)
     assert tail_of(transition) == Job(errors=dead.errors)
+
+
+# Steps of workflows
+
+
+def step(state: int = PENDING, **fields: Any) -> Job:  # noqa: ANN401
+    """A job of a workflow."""
+    return job(state, workflow_id="workflow-1", **fields)
+
+
+@pytest.mark.parametrize(
+    ("wait_ms", "state", "due_at"), [(-1, AVAILABLE, 0), (0, AVAILABLE, 0), (1, SCHEDULED, START + 1)]
+)
+def test_a_step_whose_turn_comes_may_have_to_wait_for_its_own_time(wait_ms: int, state: int, due_at: int) -> None:
+    """Scheduled if that is still to come, else available."""
+    waiting = step(scheduled_at=to_timestamp(START + wait_ms))
+
+    transition = lifecycle.admit(waiting, Struct(), START)
+
+    assert (transition.to, transition.due_at) == (state, due_at)
+
+
+def test_a_step_keeps_its_context_for_life() -> None:
+    """What it was told of its parents is still in its `meta` after a failure; its producer's meta is not copied."""
+    context = Struct()
+    context.update({lifecycle.PARENT_RESULTS: [1, None], lifecycle.PARENT_STEP_IDS: ["a", "b"]})
+    waiting = step()
+    waiting.meta["mine"] = True
+
+    admitted = tail_of(lifecycle.admit(waiting, context, START))
+
+    assert admitted.meta == context
+    running = step(ACTIVE, meta=waiting.meta)
+    running.meta.MergeFrom(admitted.meta)
+    assert tail_of(fail(running)).meta == context
+
+
+def test_a_job_of_no_workflow_keeps_no_context() -> None:
+    """Members of these names are its producer's, who has them in the envelope."""
+    running = job()
+    running.meta[lifecycle.PARENT_RESULTS] = "mine"
+
+    assert not tail_of(fail(running)).HasField("meta")
+
+
+def test_only_its_workflow_activates_a_step() -> None:
+    """A caller is refused, with the workflow's name; the same job without one is activated."""
+    with pytest.raises(InvalidState, match="workflow-1"):
+        lifecycle.activate(step())
+
+    assert lifecycle.activate(job(PENDING)).to == AVAILABLE
 
 
 # Reported errors

@@ -64,6 +64,26 @@ Global___ManifestRequest: _TypeAlias = ManifestRequest  # noqa: Y015
 class ManifestResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class CapabilitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bool
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     OJS_VERSION_FIELD_NUMBER: _builtins.int
     IMPLEMENTATION_FIELD_NUMBER: _builtins.int
     CONFORMANCE_LEVEL_FIELD_NUMBER: _builtins.int
@@ -71,6 +91,8 @@ class ManifestResponse(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     EXTENSIONS_FIELD_NUMBER: _builtins.int
     SCHEMA_VALIDATION_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    UNIQUE_JOB_STRENGTH_FIELD_NUMBER: _builtins.int
     ojs_version: _builtins.str
     """Version of the Open Job Spec."""
     conformance_level: _builtins.int
@@ -78,6 +100,8 @@ class ManifestResponse(_message.Message):
     backend: _builtins.str
     """Kind of store."""
     schema_validation: _builtins.bool
+    unique_job_strength: _builtins.str
+    """"strong": of any number of concurrent enqueues of one key, exactly one wins."""
     @_builtins.property
     def implementation(self) -> Global___Implementation: ...
     @_builtins.property
@@ -87,6 +111,13 @@ class ManifestResponse(_message.Message):
     @_builtins.property
     def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the optional parts that are there."""
+
+    @_builtins.property
+    def capabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.bool]:
+        """From 1000 up: fields of this implementation, which say what the manifest of other bindings says.
+
+        What it can do, by the spec's names.
+        """
 
     def __init__(
         self,
@@ -98,10 +129,12 @@ class ManifestResponse(_message.Message):
         backend: _builtins.str = ...,
         extensions: _abc.Iterable[_builtins.str] | None = ...,
         schema_validation: _builtins.bool = ...,
+        capabilities: _abc.Mapping[_builtins.str, _builtins.bool] | None = ...,
+        unique_job_strength: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["implementation", b"implementation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "conformance_level", b"conformance_level", "extensions", b"extensions", "implementation", b"implementation", "ojs_version", b"ojs_version", "protocols", b"protocols", "schema_validation", b"schema_validation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "capabilities", b"capabilities", "conformance_level", b"conformance_level", "extensions", b"extensions", "implementation", b"implementation", "ojs_version", b"ojs_version", "protocols", b"protocols", "schema_validation", b"schema_validation", "unique_job_strength", b"unique_job_strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -260,7 +260,7 @@ class OJSServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamEvents(self, request, context):
-        """Events from now on.
+        """Events from now on, or after the one whose id stands in the metadata `x-ojs-after`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,7 +59,7 @@ class OJSServiceStub:
     StreamJobs: _grpc.UnaryStreamMultiCallable[_worker_pb2.StreamJobsRequest, _job_pb2.Job]
     """Delivers jobs as they come, up to `max_concurrent` unfinished ones. A finished job makes room for the next."""
     StreamEvents: _grpc.UnaryStreamMultiCallable[_events_pb2.StreamEventsRequest, _events_pb2.Event]
-    """Events from now on."""
+    """Events from now on, or after the one whose id stands in the metadata `x-ojs-after`."""
     ListQueues: _grpc.UnaryUnaryMultiCallable[_queue_pb2.ListQueuesRequest, _queue_pb2.ListQueuesResponse]
     """Queues. A paused queue takes jobs and delivers none."""
     QueueStats: _grpc.UnaryUnaryMultiCallable[_queue_pb2.QueueStatsRequest, _queue_pb2.QueueStatsResponse]
@@ -108,7 +108,7 @@ class OJSServiceAsyncStub(OJSServiceStub):
     StreamJobs: _aio.UnaryStreamMultiCallable[_worker_pb2.StreamJobsRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Delivers jobs as they come, up to `max_concurrent` unfinished ones. A finished job makes room for the next."""
     StreamEvents: _aio.UnaryStreamMultiCallable[_events_pb2.StreamEventsRequest, _events_pb2.Event]  # type: ignore[assignment]
-    """Events from now on."""
+    """Events from now on, or after the one whose id stands in the metadata `x-ojs-after`."""
     ListQueues: _aio.UnaryUnaryMultiCallable[_queue_pb2.ListQueuesRequest, _queue_pb2.ListQueuesResponse]  # type: ignore[assignment]
     """Queues. A paused queue takes jobs and delivers none."""
     QueueStats: _aio.UnaryUnaryMultiCallable[_queue_pb2.QueueStatsRequest, _queue_pb2.QueueStatsResponse]  # type: ignore[assignment]
@@ -232,7 +232,7 @@ class OJSServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.StreamEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_events_pb2.Event], _abc.AsyncIterator[_events_pb2.Event]]:
-        """Events from now on."""
+        """Events from now on, or after the one whose id stands in the metadata `x-ojs-after`."""
 
     @_abc_1.abstractmethod
     def ListQueues(
