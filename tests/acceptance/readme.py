@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1:9090"
@@ -22,15 +22,29 @@ def program(containing: str) -> str:
     return found
 
 
-def sessions(command: str) -> list[tuple[str, str]]:
-    """Every `$ command ...` in a console block, with the output that stands below it."""
+class Step(NamedTuple):
+    """A command as the README shows it, and what it prints."""
+
+    command: str
+    output: str
+
+
+def steps() -> list[Step]:
+    """Every `$ command` in a console block, with the output that stands below it; a command goes on where indented."""
     found = []
     for block in blocks("console"):
         for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            match = re.match(r"((?:[^\n]*\\\n)*[^\n]*)\n(.*)", entry, re.DOTALL)
-            if match and match[1].startswith(command):
-                found.append((match[1], match[2]))
+            match = re.match(r"([^\n]*(?:\n {4}[^\n]*)*)\n?(.*)", entry, re.DOTALL)
+            if match:
+                found.append(Step(match[1], match[2]))
     return found
+
+
+def tour() -> tuple[str, list[Step]]:
+    """The tour: the shell function that it begins with, and the steps that use it."""
+    everything = steps()
+    (definition,) = [step.command for step in everything if step.command.startswith("ojs() {")]
+    return definition, [step for step in everything if "ojs " in step.command and step.command != definition]
 
 
 def grpcurl() -> str | None:
@@ -39,9 +53,14 @@ def grpcurl() -> str | None:
     return str(beside) if beside.exists() else shutil.which("grpcurl")
 
 
-def masked(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """JSON without what differs from run to run: ids, times, leases."""
+def masked(text: str) -> list[Any]:
+    """JSON values without what differs from run to run: ids, times, leases."""
     text = re.sub(r'"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}"', '"ID"', text)
     text = re.sub(r'"\d{4}-\d\d-\d\dT[\d:.]+Z"', '"TIME"', text)
     text = re.sub(r'"lease": "\d+"', '"lease": "LEASE"', text)
-    return json.loads(text)
+    values, decoder = [], json.JSONDecoder()
+    while text := text.lstrip():
+        value, end = decoder.raw_decode(text)
+        values.append(value)
+        text = text[end:]
+    return values

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ import grpc
 import pytest
 from ojs_grpc_pb.v1 import job_pb2, service_pb2_grpc
 
-from tests.acceptance.readme import ADDRESS, grpcurl, masked, program, sessions
+from tests.acceptance.readme import ADDRESS, grpcurl, masked, program, tour
 from tests.cli.running import Serving
 
 pytestmark = pytest.mark.slow
 
 needs_grpcurl = pytest.mark.skipif(
-    grpcurl() is None, reason="grpcurl is not installed; scripts/test installs it where there is Go"
+    grpcurl() is None or shutil.which("jq") is None,
+    reason="grpcurl or jq is not installed; scripts/test installs both, grpcurl where there is Go",
 )
 
 
@@ -85,8 +87,8 @@ def test_a_worker_gets_what_grpcurl_enqueued(
     server: Serving, worker: "subprocess.Popen[str]", stub: service_pb2_grpc.OJSServiceStub
 ) -> None:
     """Two languages, one job."""
-    command = next(command for command, _ in sessions("grpcurl") if "OJSService/Enqueue" in command)
-    job_id = json.loads(shell(command, server))["job"]["id"]
+    definition, (first, *_) = tour()
+    job_id = json.loads(shell(f"{definition}\n{first.command}", server))["job"]["id"]
     assert worker.stdout is not None
 
     assert worker.stdout.readline() == "sending to ada@example.org attempt 1\n"
@@ -94,13 +96,15 @@ def test_a_worker_gets_what_grpcurl_enqueued(
 
 
 @needs_grpcurl
-def test_the_grpcurl_session(server: Serving) -> None:
-    """Each command prints what stands below it."""
-    session = sessions("grpcurl")
-    assert len(session) == 3
+def test_the_tour(server: Serving) -> None:
+    """Each command prints what stands below it: job, stream, unique job twice, cron entry, workflow, events."""
+    definition, steps = tour()
+    assert len(steps) == 7
+    printed = [shell(f"{definition}\n{step.command}", server) for step in steps]
 
-    for command, output in session:
-        assert masked(shell(command, server)) == masked(output), command
+    for step, output in zip(steps, printed, strict=True):
+        assert masked(output) == masked(step.output), step.command
+    assert printed[2] == printed[3], "the unique job has a twin"
 
 
 def until_completed(job_id: str, stub: service_pb2_grpc.OJSServiceStub) -> None:
