@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from ojs_grpc.core import queue_rules
+from ojs_grpc.core.queue_rules import parse_queue_rules
+
 _ENV_PREFIX = "OJS_GRPC_"
 _YEAR_SECONDS = 365 * 86_400
 _YEAR_DAYS = 365
@@ -68,6 +71,11 @@ def _address(text: str) -> str:
     return text
 
 
+def _queues(text: str) -> str:
+    parse_queue_rules(text)
+    return text
+
+
 _COUNT = _whole(1, 1_000_000_000)
 _SECONDS = _number(0, 1000 * _YEAR_SECONDS)
 _MORE_SECONDS = _number(0.001, 1000 * _YEAR_SECONDS)
@@ -118,6 +126,16 @@ class Config:
     discarded_days: float = _setting(30.0, "discarded jobs that are no dead letters are kept so long", _DAYS, "X")
     dead_days: float = _setting(180.0, "dead letters are kept so long", _DAYS, "X")
     dead_count: int = _setting(10_000, "and at most so many of them a queue, the newest", _COUNT, "N")
+    events_days: float = _setting(7.0, "events are kept so long", _DAYS, "X")
+    events_count: int = _setting(
+        1_000_000, "and at most so many of them, the newest; 0 for no event log", _whole(0, 1_000_000_000), "N"
+    )
+    queues: str = _setting(
+        queue_rules.NONE,
+        "what bounds queues: QUEUE:max_depth=N,concurrency=N,rate=N/60s; ..., where * is every other queue",
+        _queues,
+        "RULES",
+    )
     allow_eviction: bool = _setting(
         default=False, text="accept a Redis that may evict jobs (maxmemory-policy)", parse=_truth, unit="BOOL"
     )

@@ -9,6 +9,7 @@
         x  JobNotFound
      x  DuplicateJob
      x  InvalidState
+        x  WorkflowEnded
      x  QueueFull
      x  ServerBusy
      x  ServerStopping
@@ -97,12 +98,21 @@ class JobNotFound(NotFound):
 
 
 class DuplicateJob(OJSError):
-    """A job with this id is already stored."""
+    """A job with this id, or with the fingerprint of a job that must be unique, is already there.
+
+    Args:
+        job_id: the job that is there; empty if it is in the same call.
+        state: its state, where the fingerprint is what counts.
+        unique_key: the fingerprint in hex, in that case.
+    """
 
     code = "duplicate"
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {job_id} already exists", {"existing_job_id": job_id})
+    def __init__(self, job_id: str, state: str = "", unique_key: str = "") -> None:
+        what = f"job {job_id}" if job_id else "an earlier job of the call"
+        facts = {"existing_job_id": job_id, "existing_job_state": state, "unique_key": unique_key}
+        super().__init__(f"{what} is the same by its unique policy" if unique_key else f"{what} already exists",
+                         {name: fact for name, fact in facts.items() if fact})
 
 
 class InvalidState(OJSError):
@@ -113,6 +123,15 @@ class InvalidState(OJSError):
     def __init__(self, job_id: str, current: str, expected: str, reason: str = "") -> None:
         super().__init__(reason or f"job {job_id} is {current}, expected {expected}",
                          {"job_id": job_id, "current_state": current, "expected_state": expected})
+
+
+class WorkflowEnded(InvalidState):
+    """The workflow is not running any more."""
+
+    def __init__(self, workflow_id: str, current: str) -> None:
+        super().__init__("", current, "running", f"workflow {workflow_id} is {current}, expected running")
+        self.details["workflow_id"] = workflow_id
+        del self.details["job_id"]
 
 
 class QueueFull(OJSError):

@@ -13,11 +13,14 @@ from ojs_grpc.bindings.grpc.server import GrpcServer
 from ojs_grpc.config import Config
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.queue_rules import parse_queue_rules
 from ojs_grpc.maintenance.cleaner import Cleaner
+from ojs_grpc.maintenance.cron_firer import CronFirer
 from ojs_grpc.maintenance.duty import Maintenance
 from ojs_grpc.maintenance.expirer import Expirer
 from ojs_grpc.maintenance.promoter import Promoter
 from ojs_grpc.maintenance.reaper import Reaper
+from ojs_grpc.maintenance.workflow_advancer import WorkflowAdvancer
 from ojs_grpc.operations.engine import Engine
 from ojs_grpc.stores import open_store
 from ojs_grpc.stores.ports import Retention
@@ -45,16 +48,20 @@ class Server:
         store = open_store(
             config.store,
             silence_ms=round(config.silence_seconds * 1000),
+            rules=parse_queue_rules(config.queues),
+            log_events=config.events_count > 0,
             allow_eviction=config.allow_eviction,
         )
-        defaults = _defaults(config)
+        defaults, retention = _defaults(config), _retention(config)
         self.engine = Engine(store, defaults)
         self._maintenance = Maintenance(
             [
                 Promoter(store, self.engine.due),
                 Reaper(store, self.engine.changes, defaults.limits),
                 Expirer(store, self.engine.changes, self.engine.expiry),
-                Cleaner(store, _retention(config)),
+                CronFirer(store, self.engine.changes, self.engine.crons.alarm, defaults),
+                WorkflowAdvancer(store, self.engine.changes, retention.finished_ms, self.engine.endings),
+                Cleaner(store, retention),
             ],
             store.clock,
         )
@@ -169,4 +176,6 @@ def _retention(config: Config) -> Retention:
         discarded_ms=round(config.discarded_days * _DAY_MS),
         dead_ms=round(config.dead_days * _DAY_MS),
         dead_count=config.dead_count,
+        events_ms=round(config.events_days * _DAY_MS),
+        events_count=config.events_count,
     )

@@ -31,6 +31,9 @@ CASES: dict[str, tuple[object, dict[str, object], tuple[str, ...]]] = {
     "discarded_days": (30.0, {"0": 0.0, "1": 1.0}, ("-1", "nan", "x")),
     "dead_days": (180.0, {"0": 0.0, "1": 1.0}, ("-1", "nan", "x")),
     "dead_count": (10_000, {"1": 1, "1000": 1000}, ("0", "x")),
+    "events_days": (7.0, {"0": 0.0, "0.5": 0.5}, ("-1", "nan", "x")),
+    "events_count": (1_000_000, {"0": 0, "1000": 1000}, ("-1", "1000000001", "x")),
+    "queues": ("none", {text: text for text in ("a:concurrency=1", "*:rate=1/1s; b:max_depth=9")}, ()),
     "allow_eviction": (False, {"true": True, "on": True}, ("maybe",)),
     "log_format": ("console", {"json": "json"}, ("xml", "JSON")),
     "log_level": ("info", {"debug": "debug", "warning": "warning"}, ("verbose", "INFO")),
@@ -123,6 +126,13 @@ def test_other_addresses_than_loopback_must_be_asked_for(address: str) -> None:
 def test_loopback_is_always_allowed(address: str) -> None:
     """Who can reach these is on the machine already."""
     assert read("--grpc", address).grpc == address
+
+
+def test_a_bad_rule_for_a_queue_is_refused_with_its_origin() -> None:
+    """The message names the flag, the queue and what must be."""
+    with pytest.raises(ValueError, match="queue 'a': concurrency must be a whole number") as error:
+        read("--queues", "a:concurrency=0")
+    assert str(error.value).startswith("--queues=a:concurrency=0: ")
 
 
 @pytest.mark.parametrize("store", ["memory:", "memory://"])

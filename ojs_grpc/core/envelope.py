@@ -16,14 +16,17 @@ from typing import NamedTuple
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
 
 from ojs_grpc.core import retry, states, values
-from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
+from ojs_grpc.core.job_limits import read_limits
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.links import Links
+from ojs_grpc.core.options import copy_options
 from ojs_grpc.core.overlay import overlay
-from ojs_grpc.core.validation import AT_ONCE, PRIORITIES, Times, check_labels, queue_rule, read_times, type_info
+from ojs_grpc.core.rate_limit import RateLimit
+from ojs_grpc.core.unique import Policy, read_policy
+from ojs_grpc.core.validation import PRIORITIES, check_labels, queue_rule, read_times, type_info
 from ojs_grpc.core.wire import bytes_field, timestamp_field
-from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Unsupported, Violation
+from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Violation
 
 SPECVERSION = "1.0"
 DEFAULT_QUEUE = "default"
@@ -109,7 +112,6 @@ class EnvelopeReader:
             InvalidRequest: with every broken rule, the fields' paths relative to the entry; nothing is kept.
             InvalidRetryPolicy: only the retry policy breaks rules.
             PayloadTooLarge: over `Limits`.
-            Unsupported: it asks for a feature that is not there.
         """
         prepared = self._prepared(options, now, trace)
         type_rule, type_field = type_info(entry.type, self._limits)
@@ -141,7 +143,7 @@ class EnvelopeReader:
             bool(job_id),
             envelope,
             len(subject),
-            Links(workflow_id) if workflow_id else None,
+            prepared.links_of(entry, workflow_id),
         )
 
     def _prepared(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
@@ -157,8 +159,6 @@ class EnvelopeReader:
 
     def _prepare(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
         """What follows from the options."""
-        if options.HasField("unique"):
-            raise Unsupported("unique jobs (options.unique) need conformance level 4", {"required_level": "4"})
         broken: list[Violation] = []
         queue = options.queue or DEFAULT_QUEUE
         if rule := queue_rule(queue, self._limits):
@@ -173,11 +173,13 @@ class EnvelopeReader:
             retry_broken.append(Violation("options.max_attempts", "must not be negative"))
         subject = Job(queue=queue, priority=options.priority, trace_id=options.trace_id)
         job = Job(specversion=SPECVERSION)
-        _copy_options(job, options, times, trace)
+        copy_options(job, options, times, trace)
         if job.meta.ByteSize() > self._limits.meta_bytes:
             raise PayloadTooLarge([Violation("options.meta", f"must be at most {self._limits.meta_bytes} bytes")])
         if rule := values.check(job.meta, job.meta.fields.values(), self._limits.nesting):
             raise values.refusal("options.meta", rule)
+        unique = read_policy(options.unique, queue, options.meta, broken) if options.HasField("unique") else None
+        limits = read_limits(options, queue, broken)
         if not (broken or retry_broken):
             job.max_attempts = retry.resolve(policy, options.max_attempts).max_attempts
         return _Prepared(
@@ -196,6 +198,8 @@ class EnvelopeReader:
             timeless=not (
                 options.HasField("delay_until") or options.HasField("ttl") or options.HasField("expires_at")
             ),
+            unique=unique,
+            limits=limits,
         )
 
 
@@ -207,6 +211,7 @@ class _Prepared(NamedTuple):
         fields: the other fields of the envelope, but for args and created_at.
         only_retry: what is broken is nothing but the retry policy.
         timeless: none of it depends on the time of the request.
+        unique, limits: what ties a job to others.
     """
 
     queue: str
@@ -222,6 +227,15 @@ class _Prepared(NamedTuple):
     broken: tuple[Violation, ...]
     only_retry: bool
     timeless: bool
+    unique: Policy | None
+    limits: tuple[RateLimit, ...]
+
+    def links_of(self, entry: Entry, workflow_id: str) -> Links | None:
+        """What ties this job to others; None if nothing does."""
+        if self.unique is None and not self.limits and not workflow_id:
+            return None
+        unique = self.unique.of(entry.type, entry.args) if self.unique is not None else None
+        return Links(workflow_id, unique, self.limits)
 
 
 def _invalid(entry: Entry, prepared: _Prepared, type_rule: str) -> InvalidRequest:
@@ -257,40 +271,6 @@ def _created_at(ms: int) -> bytes:
     return timestamp_field(Job.CREATED_AT_FIELD_NUMBER, ms)
 
 
-def merge_options(entry: EnqueueOptions, defaults: EnqueueOptions) -> EnqueueOptions:
-    """A batch entry's options over the batch's defaults (behaviour section 1.3).
-
-    Whatever the entry sets wins; `meta` merges member by member, everything else is replaced whole.
-    """
-    merged = EnqueueOptions()
-    merged.CopyFrom(defaults)
-    for descriptor, _ in entry.ListFields():
-        if descriptor.name != "meta":
-            merged.ClearField(descriptor.name)  # type: ignore[arg-type]
-    # These pairs say the same thing in two ways; the entry's way is the one that counts.
-    if entry.HasField("ttl"):
-        merged.ClearField("expires_at")
-    if entry.max_attempts and not entry.HasField("retry") and merged.HasField("retry"):
-        merged.retry.ClearField("max_attempts")
-    merged.MergeFrom(entry)
-    return merged
-
-
-def _copy_options(job: Job, options: EnqueueOptions, times: Times, trace: Mapping[str, str]) -> None:
-    """Takes over what the client said, as it said it, so that it is read back the same."""
-    if options.HasField("meta"):
-        job.meta.CopyFrom(options.meta)
-    for name, text in trace.items():
-        if name not in job.meta.fields:
-            job.meta.fields[name].string_value = text
-    if times is not AT_ONCE:
-        _copy_times(job, options, times)
-    if options.HasField("retry"):
-        job.retry_policy.CopyFrom(options.retry)
-    if options.tags:
-        job.tags.extend(options.tags)
-
-
 def _move_to_subject(job: Job, subject: Job) -> bytes:
     """Adds what events tell of the job to the subject, and takes it from the job: parsed together, they are one."""
     if job.HasField("scheduled_at"):
@@ -300,16 +280,3 @@ def _move_to_subject(job: Job, subject: Job) -> bytes:
         subject.meta.fields["traceparent"].CopyFrom(job.meta.fields["traceparent"])
         del job.meta.fields["traceparent"]
     return subject.SerializeToString()
-
-
-def _copy_times(job: Job, options: EnqueueOptions, times: Times) -> None:
-    if options.HasField("delay_until"):
-        job.scheduled_at.CopyFrom(options.delay_until)
-    if options.HasField("expires_at"):
-        job.expires_at.CopyFrom(options.expires_at)
-    elif times.expires_at:
-        job.expires_at.CopyFrom(to_timestamp(times.expires_at))
-    if times.timeout_ms:
-        job.timeout.CopyFrom(options.timeout)
-    if times.visibility_ms:
-        job.visibility_timeout.CopyFrom(options.visibility_timeout)

@@ -1,8 +1,16 @@
-"""Limits on how many jobs run at once and how often one starts (behaviour section 15), and what bounds a queue (16)."""
+"""Limits on how many jobs run at once and how often one starts (behaviour section 15), and what bounds a queue (16).
+
+What a job says of its limits is read in `core.job_limits`, what an operator sets for queues in `core.queue_rules`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+MAX_CONCURRENCY: Final = (1 << 31) - 1
+MAX_CLAIMS: Final = 100_000
+MAX_PERIOD_MS: Final = 365 * 86_400_000
 
 
 class RateLimit(NamedTuple):
@@ -34,11 +42,22 @@ class QueueRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QueueRules:
-    """The rules of all queues: the named ones, and the one for every other."""
+    """The rules of all queues: the named ones, and the one for every other. An empty key means each queue's own."""
 
     default: QueueRule = field(default_factory=QueueRule)
     by_name: Mapping[str, QueueRule] = field(default_factory=dict)
 
     def of(self, queue: str) -> QueueRule:
         """The rule of a queue."""
-        return self.by_name.get(queue, self.default)
+        rule = self.by_name.get(queue, self.default)
+        return rule if rule.limit is None or rule.limit.key else _for_queue(rule, rule.limit, queue)
+
+
+def queue_key(queue: str) -> str:
+    """The key that a queue's own limit has."""
+    return f"queue:{queue}"
+
+
+@lru_cache(maxsize=4096)
+def _for_queue(rule: QueueRule, limit: RateLimit, queue: str) -> QueueRule:
+    return QueueRule(rule.max_depth, limit._replace(key=queue_key(queue)))

@@ -1,6 +1,34 @@
-"""Uniqueness: which jobs count as the same (behaviour section 3)."""
+"""Uniqueness: which jobs count as the same (behaviour section 3).
 
-from typing import NamedTuple
+`read_policy` makes of a policy what does not depend on the job's type and arguments, so that it is done once for many
+jobs; `Policy.of` does the rest.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from unicodedata import normalize
+
+import rfc8785
+from google.protobuf.struct_pb2 import Struct, Value
+from ojs_grpc_pb.v1 import job_pb2
+from ojs_grpc_pb.v1.job_pb2 import UniquePolicy
+
+from ojs_grpc.core import states
+from ojs_grpc.core.duration import duration_ms
+from ojs_grpc.errors import InvalidRequest, Violation
+
+REJECT: Final = int(job_pb2.UNIQUE_CONFLICT_ACTION_REJECT)
+REPLACE: Final = int(job_pb2.UNIQUE_CONFLICT_ACTION_REPLACE)
+IGNORE: Final = int(job_pb2.UNIQUE_CONFLICT_ACTION_IGNORE)
+REPLACE_EXCEPT_SCHEDULE: Final = int(job_pb2.UNIQUE_CONFLICT_ACTION_REPLACE_EXCEPT_SCHEDULE)
+
+_ACTIONS = (REJECT, REPLACE, IGNORE, REPLACE_EXCEPT_SCHEDULE)
+_DIMENSIONS = ("type", "queue", "args", "meta")
+_DEFAULT_STATES = frozenset(states.ALL) - states.TERMINAL
+_MAX_PERIOD_MS = 1000 * 365 * 86_400_000
+
+_FIELD = "options.unique"
 
 
 class Unique(NamedTuple):
@@ -20,3 +48,122 @@ class Unique(NamedTuple):
     states: frozenset[int]
     period_ms: int
     on_conflict: int
+
+
+class Policy(NamedTuple):
+    """What follows from a unique policy, for any job that has it.
+
+    Attributes:
+        states, period_ms, on_conflict: as in `Unique`.
+        args: whether the arguments are part of the fingerprint.
+        args_keys: of the arguments, which are one object, only these members; none at all for everything.
+        rest: the canonical text of what else is part of it but for the type, each with a comma after it.
+    """
+
+    states: frozenset[int]
+    period_ms: int
+    on_conflict: int
+    args: bool
+    args_keys: tuple[str, ...]
+    rest: bytes
+
+    def of(self, type_: str, args: Sequence[Value]) -> Unique:
+        """What a store checks for a job of this type, a valid one, with these arguments, all of them finite.
+
+        Raises:
+            InvalidRequest: the arguments are not one object with all of the policy's `args_keys`.
+        """
+        # Members in canonical order: args, meta, queue, type; of the characters of a type, none is ever escaped.
+        text = b'{%b%b"type":"%b"}' % (self._args_text(args) if self.args else b"", self.rest, type_.encode())
+        return Unique(hashlib.sha256(text).digest(), self.states, self.period_ms, self.on_conflict)
+
+    def _args_text(self, args: Sequence[Value]) -> bytes:
+        selected = _select(args, self.args_keys) if self.args_keys else [_plain(arg) for arg in args]
+        return b'"args":%b,' % rfc8785.dumps(selected)
+
+
+def read_policy(policy: UniquePolicy, queue: str, meta: Struct, broken: list[Violation]) -> Policy:
+    """The policy with its defaults; its broken rules are added to `broken` (behaviour section 3.1).
+
+    A finished job cannot be replaced: to a policy that replaces, final states mean nothing.
+
+    Args:
+        meta: of the job, as its producer said it; within the limits on nesting, and finite.
+    """
+    dimensions = set(policy.key)
+    on_conflict = int(policy.on_conflict) or REJECT
+    counted = frozenset(int(state) for state in policy.states) or _DEFAULT_STATES
+    broken.extend(_violations(policy, dimensions, on_conflict))
+    rest = b""
+    if "meta" in dimensions:
+        members = {name: meta.fields[name] for name in policy.meta_keys if name in meta.fields}
+        rest += b'"meta":%b,' % rfc8785.dumps(_members(members))
+    if "queue" in dimensions:
+        rest += b'"queue":%b,' % rfc8785.dumps(queue)
+    return Policy(
+        states=counted - states.TERMINAL if on_conflict in (REPLACE, REPLACE_EXCEPT_SCHEDULE) else counted,
+        period_ms=_period(policy, broken),
+        on_conflict=on_conflict,
+        args="args" in dimensions,
+        args_keys=tuple(policy.args_keys),
+        rest=rest,
+    )
+
+
+def _violations(policy: UniquePolicy, dimensions: set[str], on_conflict: int) -> Iterable[Violation]:
+    if not dimensions <= set(_DIMENSIONS):
+        yield Violation(f"{_FIELD}.key", f"each must be one of {', '.join(_DIMENSIONS)}")
+    if on_conflict not in _ACTIONS:
+        yield Violation(f"{_FIELD}.on_conflict", "must be REJECT, REPLACE, IGNORE or REPLACE_EXCEPT_SCHEDULE")
+    if not set(policy.states) <= set(states.ALL):
+        yield Violation(f"{_FIELD}.states", "each must be one of the eight states")
+    if policy.args_keys and "args" not in dimensions:
+        yield Violation(f"{_FIELD}.args_keys", 'needs "args" in key')
+    if policy.meta_keys and "meta" not in dimensions:
+        yield Violation(f"{_FIELD}.meta_keys", 'needs "meta" in key')
+    if "meta" in dimensions and not policy.meta_keys:
+        yield Violation(f"{_FIELD}.meta_keys", 'must not be empty with "meta" in key')
+
+
+def _period(policy: UniquePolicy, broken: list[Violation]) -> int:
+    """The period in ms; 0 for none."""
+    if not policy.HasField("period"):
+        return 0
+    try:
+        ms = duration_ms(policy.period)
+    except ValueError as error:
+        broken.append(Violation(f"{_FIELD}.period", str(error)))
+        return 0
+    if not 0 < ms <= _MAX_PERIOD_MS:
+        broken.append(Violation(f"{_FIELD}.period", "must be positive, and at most 1000 years"))
+    return ms
+
+
+def _select(args: Sequence[Value], names: Sequence[str]) -> dict[str, Any]:
+    """Members of the one object that the arguments are; jobs have positional arguments, so names need it."""
+    members = args[0].struct_value.fields if len(args) == 1 else None
+    if members is None or not args[0].HasField("struct_value"):
+        raise InvalidRequest([Violation(f"{_FIELD}.args_keys", "needs exactly one argument, an object")])
+    for name in names:
+        if name not in members:
+            raise InvalidRequest([Violation(f"{_FIELD}.args_keys", f"{name!r} is no member of the argument")])
+    return _members({name: members[name] for name in names})
+
+
+def _plain(value: Value) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """A JSON value for the canonical form, its text in NFC; numbers stay doubles, which print as JSON's numbers do."""
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return normalize("NFC", value.string_value)
+    if kind == "number_value":
+        return value.number_value
+    if kind == "struct_value":
+        return _members(value.struct_value.fields)
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    return value.bool_value if kind == "bool_value" else None
+
+
+def _members(members: Mapping[str, Value]) -> dict[str, Any]:
+    # Sorted, since names that become the same text must not leave to chance which of them is seen.
+    return {normalize("NFC", name): _plain(members[name]) for name in sorted(members)}

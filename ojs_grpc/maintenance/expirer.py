@@ -23,7 +23,8 @@ class Expirer:
 
     async def run_once(self) -> int | None:
         """Discards a chunk."""
-        found = await self._store.expired(self._store.clock.now(), _CHUNK)
+        now = self._store.clock.now()
+        found = await self._store.expired(now, _CHUNK)
         if found.jobs:
-            await self._changes.apply([lifecycle.expire(Job.FromString(job)) for job in found.jobs])
+            await self._changes.apply([lifecycle.expire(Job.FromString(job), now) for job in found.jobs])
         return found.next_at

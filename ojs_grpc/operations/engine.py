@@ -7,13 +7,17 @@ from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import ServerStopping
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.cron import Crons
 from ojs_grpc.operations.dead_letter import DeadLetters
 from ojs_grpc.operations.delivery import Delivery
 from ojs_grpc.operations.dispatcher import Dispatcher
+from ojs_grpc.operations.events import Events
 from ojs_grpc.operations.jobs import Jobs
 from ojs_grpc.operations.queues import Queues
 from ojs_grpc.operations.streams import Streams
 from ojs_grpc.operations.system import System
+from ojs_grpc.operations.worker_events import WorkerEvents
+from ojs_grpc.operations.workflows import Workflows
 from ojs_grpc.stores.ports import Store
 
 
@@ -33,9 +37,13 @@ class Engine:
         self.changes = Changes(store, self._dispatcher.release, self.due, self.expiry)
         self.system = System(store)
         self.jobs = Jobs(store, self.changes, defaults)
-        self.delivery = Delivery(store, self.changes, self._dispatcher, defaults.limits)
-        self.streams = Streams(self._dispatcher, defaults.limits)
-        self.queues = Queues(store)
+        self._worker_events = WorkerEvents(store)
+        self.delivery = Delivery(store, self.changes, self._dispatcher, defaults.limits, self._worker_events)
+        self.streams = Streams(self._dispatcher, defaults.limits, self._worker_events)
+        self.queues = Queues(store, defaults.limits)
+        self.crons = Crons(store, self.changes, defaults)
+        self.workflows = Workflows(store, self.changes, defaults, self.endings)
+        self.events = Events(store)
         self.dead_letters = DeadLetters(store, self.changes, defaults.limits)
         self._watch: asyncio.Task[None] | None = None
 
@@ -53,12 +61,15 @@ class Engine:
     def end_streams(self) -> None:
         """Ends all streams and polls with `ServerStopping`, and opens none from now on."""
         self._dispatcher.refuse(ServerStopping())
+        self.events.refuse(ServerStopping())
 
     async def stop(self) -> None:
         """Gives back what was leased and not handed over, and closes the store."""
         if self._watch is not None:
             self._watch.cancel()
+        await self.events.stop()
         await self._dispatcher.stop()
+        await self._worker_events.stop()
         await self.store.close()
 
     def ready(self, queues: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Enqueue, get, cancel, activate (behaviour sections 1 and 13)."""
+"""Enqueue, get, cancel, activate (behaviour sections 1, 3 and 13)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,25 @@ from ojs_grpc_pb.v1.job_pb2 import (
 )
 
 from ojs_grpc.core import lifecycle
-from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes, merge_options
-from ojs_grpc.core.wire import bytes_field
-from ojs_grpc.errors import InvalidRequest, OJSError, PayloadTooLarge, Violation
+from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes
+from ojs_grpc.core.options import merge_options
+from ojs_grpc.core.wire import bytes_field, varint_field
+from ojs_grpc.errors import InvalidRequest, OJSError, PayloadTooLarge, StoreError, Violation
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.coalescing import Coalescer
-from ojs_grpc.stores.ports import IdempotencyKey, Outcome, Store, Unit
+from ojs_grpc.operations.duplicates import Settlement, Turns, is_unique
+from ojs_grpc.stores.ports import Duplicates, IdempotencyKey, Outcome, Outdated, Store, Unit
 
 _KEY_LIFETIME_MS = 86_400_000
 # One store call stays short however many callers wait: the jobs of a call, each counting one per 4 KiB of envelope.
 _MAX_WEIGHT = 1000
 _WEIGHT_UNIT = 4096
 
+# Each round means that somebody else enqueued a duplicate, or changed one, in between.
+_ROUNDS = 300
+
 _JOBS_FIELD = EnqueueBatchResponse.JOBS_FIELD_NUMBER
+_COUNT_FIELD = EnqueueBatchResponse.COUNT_FIELD_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,25 @@ class CallContext:
     trace: Mapping[str, str] = field(default_factory=dict)
 
 
+class Enqueued(NamedTuple):
+    """What became of the jobs of a call.
+
+    Attributes:
+        jobs: for each the job that stands for it, in order: itself as stored, or its duplicate.
+        deduplicated: whether a duplicate stands for at least one of them.
+    """
+
+    jobs: Sequence[bytes]
+    deduplicated: bool = False
+
+
 class _Order(NamedTuple):
-    """What one call wants stored."""
+    """What one call wants stored; `settlement` if some of it must be unique."""
 
     jobs: Sequence[NewJob]
     key: str
     fingerprint: bytes
+    settlement: Settlement | None = None
 
 
 class Jobs:
@@ -58,27 +77,28 @@ class Jobs:
         self._changes = changes
         self._limits = defaults.limits
         self._reader = EnvelopeReader(defaults)
+        self._turns = Turns()
         self._inserts: Coalescer[_Order, Outcome | int] = Coalescer(self._insert, _MAX_WEIGHT, _weigh)
 
-    async def enqueue(self, request: EnqueueRequest, context: CallContext) -> bytes:
+    async def enqueue(self, request: EnqueueRequest, context: CallContext) -> Enqueued:
         """Stores one job.
 
         Raises:
             InvalidRequest: or one of its kinds: a rule is broken.
-            DuplicateJob: the id that the client chose is taken.
+            DuplicateJob: the id that the client chose is taken, or its unique policy refuses a duplicate.
         """
         now = self._store.clock.now()
         job = self._reader.read(request, request.options, now, context.trace)
         key = context.idempotency_key
-        (stored,) = await self._store_order((job,), key, self._fingerprint(request, key) if key else b"")
-        return stored
+        return await self._submit((job,), key, self._fingerprint(request, key) if key else b"")
 
-    async def enqueue_batch(self, request: EnqueueBatchRequest, context: CallContext) -> Sequence[bytes]:
+    async def enqueue_batch(self, request: EnqueueBatchRequest, context: CallContext) -> Enqueued:
         """Stores all jobs of the batch, in its order, or none.
 
         Raises:
             InvalidRequest: or one of its kinds, with `index` in its details and `jobs[index].` before each field.
-            DuplicateJob: an id that the client chose is taken, or twice in the batch.
+            DuplicateJob: an id that the client chose is taken, or twice in the batch; or a unique policy refuses a
+                duplicate, which may be in the batch, with `index` in its details.
         """
         if not request.jobs:
             raise InvalidRequest([Violation("jobs", "must not be empty")])
@@ -87,7 +107,7 @@ class Jobs:
         now = self._store.clock.now()
         jobs = self._read_batch(request, context, now)
         key = context.idempotency_key
-        return await self._store_order(jobs, key, self._fingerprint(request, key) if key else b"")
+        return await self._submit(jobs, key, self._fingerprint(request, key) if key else b"")
 
     async def get(self, job_id: str) -> bytes:
         """The job as it stands.
@@ -97,14 +117,17 @@ class Jobs:
         """
         return await self._changes.read(job_id)
 
-    async def cancel(self, job_id: str) -> bytes:
+    async def cancel(self, job_id: str, reason: str = "") -> bytes:
         """Cancels a job that is not finished; a worker that runs it loses its lease.
+
+        Args:
+            reason: for people; kept with the event.
 
         Raises:
             JobNotFound: no job has this id.
             InvalidState: it is finished, also when it is cancelled already (design section 7).
         """
-        return await self._changes.change(job_id, lifecycle.cancel)
+        return await self._changes.change(job_id, lambda job: lifecycle.cancel(job, reason))
 
     async def activate(self, job_id: str) -> bytes:
         """Makes a pending job available.
@@ -131,16 +154,33 @@ class Jobs:
                 raise
         return jobs
 
-    async def _store_order(self, jobs: Sequence[NewJob], key: str = "", fingerprint: bytes = b"") -> Sequence[bytes]:
+    async def _submit(self, jobs: Sequence[NewJob], key: str, fingerprint: bytes) -> Enqueued:
         """Stores the jobs, or finds the answer to the call that used this key before."""
+        if any(map(is_unique, jobs)):
+            settlement = Settlement(jobs)
+            if not settlement.replacing:
+                return await self._submit_unique(settlement, key, fingerprint)
+            async with self._turns.take(settlement.replacing):
+                return await self._submit_unique(settlement, key, fingerprint)
         stored = await self._inserts.submit(_Order(jobs, key, fingerprint))
-        if isinstance(stored, OJSError):
-            raise stored
-        if isinstance(stored, bytes):
-            return [job.SerializeToString() for job in EnqueueBatchResponse.FromString(stored).jobs]
-        if not isinstance(stored, int):
-            raise TypeError
-        return [job_bytes(job, stored) for job in jobs]
+        if isinstance(stored, int):
+            return Enqueued([job_bytes(job, stored) for job in jobs])
+        return _answered(stored)
+
+    async def _submit_unique(self, settlement: Settlement, key: str, fingerprint: bytes) -> Enqueued:
+        for _ in range(_ROUNDS):
+            if not settlement.jobs and not key:
+                return Enqueued(settlement.answers(0), deduplicated=True)
+            stored = await self._inserts.submit(_Order(settlement.jobs, key, fingerprint, settlement))
+            if isinstance(stored, int):
+                return Enqueued(settlement.answers(stored), settlement.deduplicated)
+            if isinstance(stored, Duplicates):
+                settlement.meet(stored.jobs)
+            elif isinstance(stored, Outdated):
+                settlement.restart()
+            else:
+                return _answered(stored)
+        raise StoreError("duplicates of the job kept changing")
 
     def _fingerprint(self, request: EnqueueRequest | EnqueueBatchRequest, key: str) -> bytes:
         """Tells a repeated request from another one under the same key."""
@@ -164,11 +204,32 @@ def _options(entry: BatchJobEntry, common: EnqueueOptions | None) -> EnqueueOpti
 
 
 def _unit(order: _Order, now: int) -> Unit:
+    changes = tuple(order.settlement.changes) if order.settlement is not None else ()
     if not order.key:
-        return Unit(order.jobs)
-    reply = b"".join([bytes_field(_JOBS_FIELD, job_bytes(job, now)) for job in order.jobs])
-    return Unit(order.jobs, IdempotencyKey(order.key, order.fingerprint, reply, now + _KEY_LIFETIME_MS))
+        return Unit(order.jobs, changes=changes)
+    reply = _reply(order, now)
+    key = IdempotencyKey(order.key, order.fingerprint, reply, now + _KEY_LIFETIME_MS)
+    return Unit(order.jobs, key, changes)
+
+
+def _reply(order: _Order, now: int) -> bytes:
+    """The answer to repeat, as an EnqueueBatchResponse; its `count` says only whether there were duplicates."""
+    if order.settlement is None:
+        return b"".join([bytes_field(_JOBS_FIELD, job_bytes(job, now)) for job in order.jobs])
+    jobs = [bytes_field(_JOBS_FIELD, job) for job in order.settlement.answers(now)]
+    return b"".join([*jobs, varint_field(_COUNT_FIELD, order.settlement.deduplicated)])
+
+
+def _answered(outcome: Outcome | int) -> Enqueued:
+    """The earlier answer to a repeated call; raises what the store has against it."""
+    if isinstance(outcome, OJSError):
+        raise outcome
+    if not isinstance(outcome, bytes):
+        raise TypeError
+    reply = EnqueueBatchResponse.FromString(outcome)
+    return Enqueued([job.SerializeToString() for job in reply.jobs], bool(reply.count))
 
 
 def _weigh(order: _Order) -> int:
-    return sum([1 + len(job.envelope) // _WEIGHT_UNIT for job in order.jobs])
+    changes = len(order.settlement.changes) if order.settlement is not None else 0
+    return changes + sum([1 + len(job.envelope) // _WEIGHT_UNIT for job in order.jobs])

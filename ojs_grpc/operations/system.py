@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ojs_grpc import __version__
@@ -11,10 +12,34 @@ from ojs_grpc.core.envelope import SPECVERSION
 from ojs_grpc.errors import OJSError
 from ojs_grpc.stores.ports import Store
 
-CONFORMANCE_LEVEL = 1
+CONFORMANCE_LEVEL = 4
 
 _PROBE_SECONDS = 1.0
 _PROBE_TIMEOUT_SECONDS = 2.0
+
+
+_CAPABILITIES = MappingProxyType(
+    {
+        "batch_enqueue": True,
+        "cron_jobs": True,
+        "dead_letter": True,
+        "delayed_jobs": True,
+        "job_ttl": True,
+        "pause_resume": True,
+        "priority_queues": True,
+        "rate_limiting": True,
+        "schema_validation": False,
+        "unique_jobs": True,
+        "workflows": True,
+    }
+)
+_EXTENSIONS = (
+    "urn:ojs:ext:backpressure",
+    "urn:ojs:ext:dead-letter",
+    "urn:ojs:ext:rate-limiting",
+    # The manifest of the gRPC binding has no other place for it that every client knows (behaviour section 23, row 32).
+    "unique-jobs:strong",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +53,9 @@ class Manifest:
     language: str = "python"
     conformance_level: int = CONFORMANCE_LEVEL
     protocols: tuple[str, ...] = ("grpc",)
-    extensions: tuple[str, ...] = ()
+    capabilities: Mapping[str, bool] = field(default_factory=lambda: _CAPABILITIES)
+    extensions: tuple[str, ...] = _EXTENSIONS
+    unique_job_strength: str = "strong"
     schema_validation: bool = False
 
 

@@ -9,14 +9,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job, RetryPolicy, UniquePolicy
+from ojs_grpc_pb.v1.job_pb2 import RateLimit as RateLimitMessage
 
 from ojs_grpc.core import states
 from ojs_grpc.core.duration import timestamp_ms, to_duration, to_timestamp
-from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes, merge_options
+from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes
 from ojs_grpc.core.ids import partition_of_id, partition_of_queue
 from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.links import Links
+from ojs_grpc.core.options import merge_options
+from ojs_grpc.core.rate_limit import RateLimit
+from ojs_grpc.core.unique import read_policy
 from ojs_grpc.core.validation import queue_rule, type_info
-from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Unsupported
+from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge
 from tests.clock import START
 
 SECOND = 1000
@@ -49,7 +54,20 @@ def test_a_job_without_options() -> None:
 
     new = READER.read(request, request.options, START)
 
-    assert new == NewJob(new.id, "default", states.AVAILABLE, 0, 0, 0, 1_800_000, 1_800_000, False, new.envelope)  # noqa: FBT003
+    assert new == NewJob(
+        id=new.id,
+        queue="default",
+        state=states.AVAILABLE,
+        priority=0,
+        due_at=0,
+        expires_at=0,
+        visibility_ms=1_800_000,
+        timeout_ms=1_800_000,
+        reserved=False,
+        envelope=new.envelope,
+        subject_size=new.subject_size,
+        links=None,
+    )
     assert partition_of_id(new.id) == partition_of_queue("default")
     expected = Job(id=new.id, type="a", queue="default", max_attempts=3, specversion="1.0")
     expected.created_at.CopyFrom(to_timestamp(START))
@@ -143,6 +161,68 @@ def test_the_end_of_a_jobs_life(options: dict[str, Any], expires_at: int) -> Non
     assert Job.FromString(new.envelope).HasField("expires_at") == bool(expires_at)
 
 
+# What events tell of a job
+
+
+def test_an_envelope_begins_with_what_events_tell() -> None:
+    """The subject alone is a job with these fields and no others, also of a job of a workflow."""
+    meta = Struct(fields={"traceparent": Value(string_value="p"), "a": Value(bool_value=True)})
+    options = EnqueueOptions(
+        queue="q", priority=5, trace_id="t", meta=meta, delay_until=to_timestamp(START + 1), tags=["x"]
+    )
+
+    new = READER.read(EnqueueRequest(type="a"), options, START, workflow_id="w")
+
+    about = Job(id=new.id, type="a", queue="q", priority=5, trace_id="t", workflow_id="w")
+    about.scheduled_at.CopyFrom(options.delay_until)
+    about.meta["traceparent"] = "p"
+    assert Job.FromString(new.envelope[: new.subject_size]) == about
+    assert new.links == Links("w")
+    assert Job.FromString(new.envelope).meta == meta
+
+
+# What ties a job to others
+
+
+def test_a_unique_job_with_a_limit() -> None:
+    """The store gets the fingerprint of this very job and the limit; the job shows both as they were said."""
+    policy = UniquePolicy(key=["args", "queue"], period=seconds(5))
+    limit = RateLimitMessage(concurrency=2)
+    links = []
+    for number in (1, 2, 1):
+        args = [Value(number_value=number)]
+        new = read(args=args, queue="q", unique=policy, rate_limit=limit)
+
+        expected = read_policy(policy, "q", Struct(), []).of("a", args)
+        assert new.links == Links("", expected, (RateLimit("queue:q", 2),))
+        shown = Job.FromString(new.envelope)
+        assert (shown.unique_policy, shown.rate_limit) == (policy, limit)
+        links.append(new.links)
+    assert links[0] == links[2] != links[1]
+
+
+def test_a_limit_in_meta_stays_there() -> None:
+    """As the client said it; the job shows no field that it did not send."""
+    meta = Struct()
+    meta["ojs.rate_limit"] = {"max_per_second": 5, "key": "k"}
+
+    new = read(meta=meta)
+
+    assert new.links == Links("", None, (RateLimit("k", 0, 5, 1000),))
+    shown = Job.FromString(new.envelope)
+    assert shown.meta == meta
+    assert not shown.HasField("rate_limit")
+
+
+def test_meta_counts_for_uniqueness_as_the_producer_said_it() -> None:
+    """The call's trace context, which is another one each time, is not part of it."""
+    policy = UniquePolicy(key=["meta"], meta_keys=["traceparent"])
+
+    one, two = (read(unique=policy, trace={"traceparent": text}).links for text in ("p", "q"))
+
+    assert one == two
+
+
 # Remembered options
 
 
@@ -176,8 +256,10 @@ def test_broken_options_stay_broken() -> None:
             read(max_attempts=-1)
         with pytest.raises(PayloadTooLarge):
             read(meta=Struct(fields={"x": Value(string_value="x" * 70_000)}))
-        with pytest.raises(Unsupported):
-            read(unique=UniquePolicy())
+        with pytest.raises(InvalidRequest):
+            read(unique=UniquePolicy(key=["x"]), rate_limit=RateLimitMessage(concurrency=1))
+        with pytest.raises(InvalidRequest):
+            read(unique=UniquePolicy(), rate_limit=RateLimitMessage())
 
 
 def test_memory_of_options_is_bounded() -> None:
@@ -439,6 +521,26 @@ def test_an_entrys_ttl_beats_a_common_expiry() -> None:
     at = to_timestamp(START)
     assert not _merged(EnqueueOptions(ttl=seconds(1)), expires_at=at).HasField("expires_at")
     assert _merged(EnqueueOptions(expires_at=at), ttl=seconds(1)).expires_at == at
+
+
+def test_an_entrys_limit_beats_the_common_one_however_it_is_said() -> None:
+    """A limit in its `meta` would else lose to the batch's field."""
+    meta = Struct()
+    meta["ojs.rate_limit"] = {"concurrency": 1}
+    common = RateLimitMessage(concurrency=9, key="k")
+
+    assert not _merged(EnqueueOptions(meta=meta), rate_limit=common).HasField("rate_limit")
+    assert _merged(EnqueueOptions(queue="q"), rate_limit=common).rate_limit == common
+    own = RateLimitMessage(concurrency=2)
+    assert _merged(EnqueueOptions(rate_limit=own), rate_limit=common, meta=meta).rate_limit == own
+
+
+def test_an_entrys_unique_policy_replaces_the_common_one() -> None:
+    """Whole: a policy is one statement."""
+    own, common = UniquePolicy(key=["args"]), UniquePolicy(key=["queue"], period=seconds(1))
+
+    assert _merged(EnqueueOptions(unique=own), unique=common).unique == own
+    assert _merged(EnqueueOptions(queue="q"), unique=common).unique == common
 
 
 def test_an_entry_says_nothing_with_zero() -> None:

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from ojs_grpc_pb.v1 import job_pb2
-from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest, RetryPolicy
+from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest, RateLimit, RetryPolicy, UniquePolicy
 
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader
@@ -25,7 +25,6 @@ from tests.grpc.service import (
     seconds,
     struct,
     too_large,
-    unsupported,
     value,
 )
 
@@ -62,6 +61,8 @@ async def test_everything_said_is_read_back(everywhere: Service) -> None:
             on_exhaustion="dead_letter",
             backoff_strategy="linear",
         ),
+        "unique": UniquePolicy(key=["args", "meta"], meta_keys=["tenant"], period=seconds(5), states=[3, 2]),
+        "rate_limit": RateLimit(key="mails", concurrency=5, throttle=RateLimit.Rate(limit=2)),
         "tags": ["a", "b"],
         "trace_id": "trace-1",
         "meta": struct(tenant="t", deep={"n": [1, None, True]}),
@@ -77,6 +78,7 @@ async def test_everything_said_is_read_back(everywhere: Service) -> None:
     assert (job.timeout, job.visibility_timeout) == (options["timeout"], options["visibility_timeout"])
     assert (job.retry_policy, job.meta) == (options["retry"], options["meta"])
     assert (list(job.tags), job.trace_id) == (["a", "b"], "trace-1")
+    assert (job.unique_policy, job.rate_limit) == (options["unique"], options["rate_limit"])
 
 
 async def test_a_future_job_is_scheduled(everywhere: Service) -> None:
@@ -208,6 +210,22 @@ BAD = {
     "negative NaN": (EnqueueRequest(type="a", args=[Value(number_value=-NAN)]), "args"),
     "infinity": (EnqueueRequest(type="a", args=[value([{"a": INF}])]), "args"),
     "negative infinity in meta": (_options(meta=struct(x=-INF)), "options.meta"),
+    "unique by what nobody knows": (_options(unique=UniquePolicy(key=["user"])), "options.unique.key"),
+    "unique by members of no object": (
+        _options(unique=UniquePolicy(key=["args"], args_keys=["a"])),
+        "options.unique.args_keys",
+    ),
+    "unique by meta without names": (_options(unique=UniquePolicy(key=["meta"])), "options.unique.meta_keys"),
+    "unique in no state": (_options(unique=UniquePolicy(states=[0])), "options.unique.states"),  # type: ignore[list-item]
+    "unique for no time": (_options(unique=UniquePolicy(period=Duration())), "options.unique.period"),
+    "unknown action": (_options(unique=UniquePolicy(on_conflict=7)), "options.unique.on_conflict"),  # type: ignore[arg-type]
+    "limit of nothing": (_options(rate_limit=RateLimit()), "options.rate_limit"),
+    "limit with a bad key": (_options(rate_limit=RateLimit(key="-", concurrency=1)), "options.rate_limit.key"),
+    "rate without a number": (_options(rate_limit=RateLimit(rate=RateLimit.Rate())), "options.rate_limit.rate.limit"),
+    "limit in meta that drops jobs": (
+        _options(meta=objects({"ojs.rate_limit": {"concurrency": 1, "on_limit": "drop"}})),
+        'options.meta["ojs.rate_limit"].on_limit',
+    ),
 }
 
 
@@ -359,15 +377,6 @@ async def test_a_meta_of_64_kib_is_the_largest(service: Service) -> None:
     with too_large() as caught:
         await service.enqueue(meta=struct(x="x" * (65_537 - overhead)))
     assert caught.fields == ["options.meta"]
-
-
-async def test_unique_jobs_are_not_there_yet(service: Service) -> None:
-    """Never silently ignored."""
-    with unsupported() as caught:
-        await service.enqueue(unique=job_pb2.UniquePolicy())
-
-    assert caught.info.metadata["required_level"] == "4"
-    assert await service.counts() == {}
 
 
 async def test_text_that_is_no_utf8_is_refused(service: Service) -> None:

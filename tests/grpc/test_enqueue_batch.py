@@ -9,7 +9,7 @@ from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueBatchRequest, EnqueueOp
 
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from tests.clock import START
-from tests.grpc.service import SECOND, Service, ids, invalid, refused, seconds, struct, too_large, unsupported, value
+from tests.grpc.service import SECOND, Service, ids, invalid, refused, seconds, struct, too_large, value
 
 
 async def send(service: Service, *entries: BatchJobEntry, **defaults: Any) -> job_pb2.EnqueueBatchResponse:  # noqa: ANN401
@@ -100,6 +100,8 @@ async def test_states_may_differ_within_a_batch(everywhere: Service) -> None:
         (BatchJobEntry(type="a", id="bad"), "jobs[2].id"),
         (BatchJobEntry(type="a", args=[value([float("nan")])]), "jobs[2].args"),
         (BatchJobEntry(), "jobs[2].type"),
+        (entry(unique=job_pb2.UniquePolicy(key=["x"])), "jobs[2].options.unique.key"),
+        (entry(rate_limit=job_pb2.RateLimit()), "jobs[2].options.rate_limit"),
     ],
 )
 async def test_one_bad_entry_fails_the_batch(everywhere: Service, bad: BatchJobEntry, field: str) -> None:
@@ -134,15 +136,6 @@ async def test_an_entry_over_a_limit(service: Service) -> None:
         await send(service, entry(), BatchJobEntry(type="a", args=[value("x" * (1 << 20))]))
 
     assert caught.fields == ["jobs[1].args"]
-    assert caught.info.metadata["index"] == "1"
-    assert await service.counts() == {}
-
-
-async def test_a_unique_job_in_a_batch(service: Service) -> None:
-    """Refused as a single one."""
-    with unsupported() as caught:
-        await send(service, entry(), entry(unique=job_pb2.UniquePolicy(key=["type"])))
-
     assert caught.info.metadata["index"] == "1"
     assert await service.counts() == {}
 

@@ -102,7 +102,7 @@ async def test_every_answer_says_who_answers(service: Service) -> None:
         await stream.initial_metadata(),
     ):
         assert find(metadata, "x-ojs-server-version") == [__version__]
-        assert find(metadata, "x-ojs-conformance-level") == ["1"]
+        assert find(metadata, "x-ojs-conformance-level") == ["4"]
     stream.cancel()
 
 

@@ -27,6 +27,8 @@ TABLE = {
     errors.JobNotFound: (errors.JobNotFound("x"), StatusCode.NOT_FOUND, "not_found"),
     errors.DuplicateJob: (errors.DuplicateJob("x"), StatusCode.ALREADY_EXISTS, "duplicate"),
     errors.InvalidState: (errors.InvalidState("x", "a", "b"), StatusCode.FAILED_PRECONDITION, "invalid_state"),
+    errors.WorkflowEnded: (errors.WorkflowEnded("x", "failed"), StatusCode.FAILED_PRECONDITION, "invalid_state"),
+    errors.QueueFull: (errors.QueueFull("mail", 10, 10), StatusCode.RESOURCE_EXHAUSTED, "queue_full"),
     errors.ServerBusy: (errors.ServerBusy(1.5), StatusCode.RESOURCE_EXHAUSTED, "rate_limited"),
     errors.ServerStopping: (errors.ServerStopping(), StatusCode.UNAVAILABLE, "backend_unavailable"),
     errors.Unsupported: (errors.Unsupported("no"), StatusCode.UNIMPLEMENTED, "unsupported"),
@@ -74,7 +76,14 @@ def test_code_and_reason(kind: type[OJSError]) -> None:
 def test_retryable_errors() -> None:
     """What may go well another time, and nothing else."""
     retryable = {kind.__name__ for kind in every_error() if kind.retryable}
-    assert retryable == {"ServerBusy", "ServerStopping", "StoreError", "StoreUnavailable", "StoreTimeout"}
+    assert retryable == {
+        "QueueFull",
+        "ServerBusy",
+        "ServerStopping",
+        "StoreError",
+        "StoreUnavailable",
+        "StoreTimeout",
+    }
 
 
 def test_no_code_is_left_over() -> None:

@@ -29,9 +29,29 @@ async def test_the_manifest_says_what_this_is(everywhere: Service, scheme: str) 
     assert manifest == service_pb2.ManifestResponse(
         ojs_version="1.0",
         implementation=service_pb2.Implementation(name="ojs-grpc", version=__version__, language="python"),
-        conformance_level=1,
+        conformance_level=4,
         protocols=["grpc"],
         backend=scheme,
+        extensions=[
+            "urn:ojs:ext:backpressure",
+            "urn:ojs:ext:dead-letter",
+            "urn:ojs:ext:rate-limiting",
+            "unique-jobs:strong",
+        ],
+        capabilities={
+            "batch_enqueue": True,
+            "cron_jobs": True,
+            "dead_letter": True,
+            "delayed_jobs": True,
+            "job_ttl": True,
+            "pause_resume": True,
+            "priority_queues": True,
+            "rate_limiting": True,
+            "schema_validation": False,
+            "unique_jobs": True,
+            "workflows": True,
+        },
+        unique_job_strength="strong",
     )
 
 

@@ -21,6 +21,7 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _TRACESTATE_CHARS = 512
 _SERVER = (("x-ojs-server-version", __version__), ("x-ojs-conformance-level", str(CONFORMANCE_LEVEL)))
+_DEDUPLICATED = ("x-ojs-deduplicated", "true")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -35,11 +36,14 @@ class Call:
         given = self._text(REQUEST_ID)[:_REQUEST_ID_CHARS]
         self.has_request_id = _VISIBLE.fullmatch(given) is not None
         self.request_id = given if self.has_request_id else f"req_{new_id(now, 0)}"
+        self.deduplicated = False
+        """Whether the answer has jobs that were there before, instead of those in the request."""
 
     @property
     def answer_metadata(self) -> tuple[tuple[str, str], ...]:
         """What every answer carries."""
-        return ((REQUEST_ID, self.request_id), *_SERVER)
+        metadata = ((REQUEST_ID, self.request_id), *_SERVER)
+        return (*metadata, _DEDUPLICATED) if self.deduplicated else metadata
 
     @cached_property
     def enqueue_context(self) -> CallContext:

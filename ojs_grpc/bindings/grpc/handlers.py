@@ -16,9 +16,9 @@ from google.protobuf.message_factory import GetMessageClass
 from ojs_grpc_pb.v1 import service_pb2
 
 from ojs_grpc.bindings.grpc.call import Call, Context
-from ojs_grpc.bindings.grpc.servicer import MISSING, Servicer
+from ojs_grpc.bindings.grpc.servicer import Servicer
 from ojs_grpc.bindings.grpc.status import code_of, status_of, trailers_of
-from ojs_grpc.errors import InvalidPayload, OJSError, PayloadTooLarge, ServerBusy, StoreError, Unsupported, Violation
+from ojs_grpc.errors import InvalidPayload, OJSError, PayloadTooLarge, ServerBusy, StoreError, Violation
 
 log = structlog.get_logger(__name__)
 
@@ -48,14 +48,10 @@ class Handlers(grpc.GenericRpcHandler):
 
     def _handler(self, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
         request_class = GetMessageClass(method.input_type)
-        implementation = getattr(self._servicer, _snake_case(method.name), None)
+        implementation = getattr(self._servicer, _snake_case(method.name))
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._streaming(implementation or _missing_stream(method.name), request_class)
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(implementation or _missing(method.name), request_class)
-        )
+            return grpc.unary_stream_rpc_method_handler(self._streaming(implementation, request_class))
+        return grpc.unary_unary_rpc_method_handler(self._unary(implementation, request_class))
 
     def _unary(
         self, implementation: Callable[[Any, Call], Awaitable[Message | bytes]], request_class: type[Message]
@@ -82,16 +78,16 @@ class Handlers(grpc.GenericRpcHandler):
         return handle
 
     def _streaming(
-        self, implementation: Callable[[Any, Call], AsyncIterator[bytes]], request_class: type[Message]
+        self, implementation: Callable[[Any, Call], Awaitable[AsyncIterator[bytes]]], request_class: type[Message]
     ) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
         async def handle(data: bytes, context: Context) -> AsyncIterator[bytes]:
             call = Call(context, self._clock.now())
             context.set_trailing_metadata(call.answer_metadata)
             try:
-                request = self._parse(request_class, data)
+                messages = await implementation(self._parse(request_class, data), call)
                 # A stream may be quiet for long: the client learns at once that it is open.
                 await context.send_initial_metadata(call.answer_metadata)
-                async for message in implementation(request, call):
+                async for message in messages:
                     yield message
             except OJSError as error:
                 await _abort(call, error)
@@ -108,21 +104,6 @@ class Handlers(grpc.GenericRpcHandler):
         except DecodeError:
             name = request_class.DESCRIPTOR.full_name
             raise InvalidPayload([Violation("request", f"is no valid {name} in protobuf's binary form")]) from None
-
-
-def _missing(name: str) -> Callable[[Any, Call], Awaitable[bytes]]:
-    async def refuse(_: Message, __: Call) -> bytes:
-        level = str(MISSING[name])
-        raise Unsupported(f"{name} needs conformance level {level}", {"required_level": level})
-
-    return refuse
-
-
-def _missing_stream(name: str) -> Callable[[Any, Call], AsyncIterator[bytes]]:
-    async def refuse(request: Message, call: Call) -> AsyncIterator[bytes]:
-        yield await _missing(name)(request, call)
-
-    return refuse
 
 
 async def _abort(call: Call, error: OJSError) -> NoReturn:

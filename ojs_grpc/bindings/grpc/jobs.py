@@ -13,17 +13,20 @@ class JobsServicer:
     engine: Engine
 
     async def enqueue(self, request: job_pb2.EnqueueRequest, call: Call) -> bytes:
-        return job_reply(await self.engine.jobs.enqueue(request, call.enqueue_context))
+        enqueued = await self.engine.jobs.enqueue(request, call.enqueue_context)
+        call.deduplicated = enqueued.deduplicated
+        return job_reply(enqueued.jobs[0])
 
     async def enqueue_batch(self, request: job_pb2.EnqueueBatchRequest, call: Call) -> bytes:
-        jobs = await self.engine.jobs.enqueue_batch(request, call.enqueue_context)
-        return batch_reply(jobs, self.engine.defaults.limits.reply_bytes)
+        enqueued = await self.engine.jobs.enqueue_batch(request, call.enqueue_context)
+        call.deduplicated = enqueued.deduplicated
+        return batch_reply(enqueued.jobs, self.engine.defaults.limits.reply_bytes)
 
     async def get_job(self, request: job_pb2.GetJobRequest, _: Call) -> bytes:
         return job_reply(await self.engine.jobs.get(request.job_id))
 
     async def cancel_job(self, request: job_pb2.CancelJobRequest, _: Call) -> bytes:
-        return job_reply(await self.engine.jobs.cancel(request.job_id))
+        return job_reply(await self.engine.jobs.cancel(request.job_id, request.reason))
 
     async def activate_job(self, request: job_pb2.ActivateJobRequest, _: Call) -> bytes:
         return job_reply(await self.engine.jobs.activate(request.job_id))

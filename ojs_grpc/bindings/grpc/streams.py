@@ -14,7 +14,7 @@ class StreamsServicer:
 
     engine: Engine
 
-    def stream_jobs(self, request: worker_pb2.StreamJobsRequest, call: Call) -> AsyncIterator[bytes]:
+    async def stream_jobs(self, request: worker_pb2.StreamJobsRequest, call: Call) -> AsyncIterator[bytes]:
         stream = self.engine.streams.open(
             request.queues,
             request.worker_id,

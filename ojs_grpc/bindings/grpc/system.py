@@ -25,6 +25,8 @@ class SystemServicer:
             backend=manifest.backend,
             extensions=manifest.extensions,
             schema_validation=manifest.schema_validation,
+            capabilities=manifest.capabilities,
+            unique_job_strength=manifest.unique_job_strength,
         )
 
     async def health(self, _request: service_pb2.HealthRequest, _: Call) -> service_pb2.HealthResponse:
