@@ -3,21 +3,38 @@
 Times are ms since the epoch, as everywhere below the bindings; the messages' own types appear only in here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from ojs_grpc_pb.v1.job_pb2 import Job, JobError, RetryPolicy
+from ojs_grpc_pb.v1.job_pb2 import UNIQUE_CONFLICT_ACTION_REJECT, Job, JobError, RetryPolicy
 from ojs_grpc_pb.v1.worker_pb2 import WORKER_STATE_QUIET, WORKER_STATE_RUNNING, WORKER_STATE_TERMINATE
 
 from ojs_grpc.core import ids, lifecycle, states
 from ojs_grpc.core.duration import duration_ms, timestamp_ms, to_duration, to_timestamp
 from ojs_grpc.core.envelope import NewJob
+from ojs_grpc.core.events import EventId, JobEvent, Kind, NewEvent, StoredEvent
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.links import Links
+from ojs_grpc.core.rate_limit import RateLimit
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.stores.ports import Completion, Delivery, Demand, Overdue, Refusal, Store, Unit
-from tests.clock import START
+from ojs_grpc.core.unique import Unique
+from ojs_grpc.stores.ports import (
+    Completion,
+    Delivery,
+    Demand,
+    Ending,
+    Outcome,
+    Overdue,
+    QueueFacts,
+    Refusal,
+    Store,
+    Unit,
+    Write,
+)
+from tests.clock import START, FakeClock
 
 QUEUE = "default"
 WORKER = "worker-1"
@@ -32,6 +49,8 @@ MANY_BYTES = 64 * 1024 * 1024
 LIMITS = Limits()
 DEAD_LETTER = RetryPolicy(max_attempts=1, on_exhaustion="dead_letter")
 """The policy of a job that is a dead letter after its first failure."""
+LIVING = frozenset({states.SCHEDULED, states.AVAILABLE, states.PENDING, states.ACTIVE, states.RETRYABLE})
+"""The states in which a job counts as a duplicate, unless the test says otherwise."""
 
 _SUBJECT = ("id", "type", "queue", "priority", "scheduled_at", "trace_id", "workflow_id")
 
@@ -56,6 +75,8 @@ def job(  # noqa: PLR0913 - one argument a field
     visibility_ms: int = VISIBILITY_MS,
     timeout_ms: int = TIMEOUT_MS,
     padding: int = 0,
+    trace_id: str = "",
+    workflow_id: str = "",
 ) -> Job:
     """A job as a producer says it; `padding` makes it that many bytes larger."""
     message = Job(
@@ -69,6 +90,8 @@ def job(  # noqa: PLR0913 - one argument a field
         timeout=to_duration(timeout_ms),
         visibility_timeout=to_duration(visibility_ms),
         specversion="1.0",
+        trace_id=trace_id,
+        workflow_id=workflow_id,
     )
     if scheduled_at:
         message.scheduled_at.CopyFrom(to_timestamp(scheduled_at))
@@ -105,9 +128,20 @@ def subject_of(message: Job) -> bytes:
     return Job(**fields).SerializeToString()
 
 
-def unit(*messages: Job, state: int = 0, reserved: bool = False) -> Unit:
-    """What one caller enqueues at once."""
-    return Unit([new_job(message, state, reserved=reserved) for message in messages])
+def unit(*messages: Job, state: int = 0, reserved: bool = False, links: Links | None = None) -> Unit:
+    """What one caller enqueues at once; all jobs have these links."""
+    return Unit([new_job(message, state, reserved=reserved, links=links) for message in messages])
+
+
+def unique(what: str = "same", *, states_: Collection[int] = LIVING, period_ms: int = 0) -> Links:
+    """The links of a job that is the same as others for which this was called with the same `what`."""
+    fingerprint = sha256(what.encode()).digest()
+    return Links(unique=Unique(fingerprint, frozenset(states_), period_ms, int(UNIQUE_CONFLICT_ACTION_REJECT)))
+
+
+def limited(*limits: RateLimit) -> Links:
+    """The links of a job whose claims are limited."""
+    return Links(limits=limits)
 
 
 def changed(message: Job, **fields: Any) -> Job:  # noqa: ANN401 - whatever the fields hold
@@ -131,10 +165,22 @@ def changed(message: Job, **fields: Any) -> Job:  # noqa: ANN401 - whatever the 
     return copy
 
 
-async def put(store: Store, *messages: Job, state: int = 0, reserved: bool = False) -> None:
+async def do(store: Store, unit: Unit) -> Outcome:
+    """Does one unit, now: what became of it."""
+    (outcome,) = await store.insert([unit], store.clock.now())
+    return outcome
+
+
+async def put(
+    store: Store, *messages: Job, state: int = 0, reserved: bool = False, links: Links | None = None
+) -> None:
     """Stores the jobs as one unit, now."""
-    answers = await store.insert([unit(*messages, state=state, reserved=reserved)], store.clock.now())
-    assert answers == [None]
+    assert await do(store, unit(*messages, state=state, reserved=reserved, links=links)) is None
+
+
+async def write(store: Store, kind: str, name: str, data: bytes | None = b"data", due_at: int = 0) -> None:
+    """Writes a document, whatever it was, or deletes it."""
+    assert await do(store, Unit(writes=[Write(kind, name, None, data, due_at)])) is None
 
 
 async def look(store: Store, job_id: str) -> Job | None:
@@ -195,6 +241,69 @@ async def counts(store: Store) -> dict[str, int]:
     return {row.name: row.available for row in page.rows}
 
 
+async def put_limited(store: Store, *limits: RateLimit, queue: str = QUEUE, count: int = 1) -> list[Job]:
+    """Stores jobs with these limits, now."""
+    messages = [job(queue) for _ in range(count)]
+    await put(store, *messages, links=limited(*limits))
+    return messages
+
+
+async def given(store: Store, *queues: str) -> list[str]:
+    """All that the queues give now, to somebody who keeps it."""
+    return ids_of(await take(store, 100, *queues))
+
+
+async def later(store: Store, clock: FakeClock, ms: int) -> int:
+    """Time passes, and the duty that looks at what waits for a time does its work; the new time."""
+    now = clock.advance(ms)
+    await store.promote(now, 1000)
+    return now
+
+
+async def facts(store: Store, queue: str = QUEUE) -> QueueFacts:
+    """The figures of a queue, now; there must be one."""
+    found = await store.queue_facts(queue, store.clock.now())
+    assert found is not None
+    return found
+
+
+async def pause(store: Store, queue: str = QUEUE) -> bool:
+    """Stops delivery from a queue, now; whether it was not stopped before."""
+    event = NewEvent(Kind.QUEUE_PAUSED, queue, Job(queue=queue).SerializeToString())
+    return await store.set_paused(queue, paused=True, event=event, now=store.clock.now())
+
+
+async def resume(store: Store, queue: str = QUEUE) -> bool:
+    """Starts delivery from a queue again, now; whether it was stopped."""
+    event = NewEvent(Kind.QUEUE_RESUMED, queue, Job(queue=queue).SerializeToString())
+    return await store.set_paused(queue, paused=False, event=event, now=store.clock.now())
+
+
+async def endings(store: Store) -> list[Ending]:
+    """All that is noted, by job."""
+    found = await store.endings(1000)
+    assert not found.more
+    return sorted(found.endings)
+
+
+async def history(store: Store, after: EventId | None = None) -> list[StoredEvent]:
+    """The events after one, or all that are in the log."""
+    cursor = await store.event_cursor(after or EventId(0, 0, 0, 0))
+    events: list[StoredEvent] = []
+    more = True
+    while more:
+        page = await store.events(cursor, 1000)
+        events.extend(page.events)
+        cursor, more = page.cursor, page.more
+    return events
+
+
+async def told(store: Store, job_id: str) -> list[Kind]:
+    """What the log tells of a job."""
+    events = await history(store)
+    return [Kind(event.kind) for event in events if Job.FromString(event.subject).id == job_id]
+
+
 async def dead_ids(store: Store, queue: str = "") -> list[str]:
     """The dead letters, in the order listed."""
     page = await store.dead_letters(queue, "", 1000, MANY_BYTES)
@@ -214,6 +323,11 @@ def failed(job: Job, now: int, code: str = "boom") -> Transition:
 def released(job: Job, now: int) -> Transition:
     """The holder gives the job back."""
     return lifecycle.release(job, None, now, LIMITS)
+
+
+def telling(transition: Transition, *kinds: Kind) -> Transition:
+    """The change, telling of itself by these events and no others; each detail says the kind's name."""
+    return replace(transition, events=tuple(JobEvent(kind, kind.name.encode()) for kind in kinds))
 
 
 def reaped(overdue: Overdue, now: int) -> Transition:

@@ -156,7 +156,7 @@ async def test_a_cursor_survives_what_it_points_at(store: Store, clock: FakeCloc
         assert await store.sweep(Retention(dead_count=3), clock.now(), 10) == 3
     for gone in buried[1:3]:
         if how == "deleted":
-            assert await store.delete_dead(gone)
+            assert await store.delete_dead(gone, store.clock.now())
         if how == "retried":
             found = await look(store, gone)
             assert found is not None
@@ -175,7 +175,7 @@ async def test_a_cursor_survives_its_whole_queue(store: Store, clock: FakeClock)
     a1, a2, b1 = await bury_many(store, clock, "a", "a", "b")
     first = await store.dead_letters("", "", 1, MANY_BYTES)
     for gone in (a1, a2):
-        await store.delete_dead(gone)
+        await store.delete_dead(gone, store.clock.now())
 
     second = await store.dead_letters("", first.next_cursor, 10, MANY_BYTES)
 
@@ -206,12 +206,12 @@ async def test_deleting(store: Store, clock: FakeClock) -> None:
     """A deleted dead letter cannot be read or listed any more; the others stay."""
     first, second = await bury_many(store, clock, QUEUE, QUEUE)
 
-    assert await store.delete_dead(first) is True
+    assert await store.delete_dead(first, store.clock.now()) is True
 
     assert await look(store, first) is None
     assert await dead_ids(store) == [second]
     assert (await store.dead_letters("", "", 10, MANY_BYTES)).total == 1
-    assert await store.delete_dead(first) is False
+    assert await store.delete_dead(first, store.clock.now()) is False
 
 
 async def test_deleting_frees_the_id(store: Store, clock: FakeClock) -> None:
@@ -220,7 +220,7 @@ async def test_deleting_frees_the_id(store: Store, clock: FakeClock) -> None:
     await put(store, first, reserved=True)
     stale = await take_one(store)
     await change(store, failed(stale, clock.now()))
-    await store.delete_dead(first.id)
+    await store.delete_dead(first.id, store.clock.now())
     second = job("elsewhere", job_id_=first.id)
 
     answers = await store.insert([unit(second, reserved=True)], clock.now())
@@ -248,7 +248,7 @@ async def test_only_dead_letters_are_deleted(store: Store, clock: FakeClock, sta
         await change(store, lifecycle.cancel(await see(store, message)))
     before = await look(store, message.id)
 
-    assert await store.delete_dead(message.id) is False
+    assert await store.delete_dead(message.id, store.clock.now()) is False
 
     assert await look(store, message.id) == before
     assert (before.state if before else 0) == state
@@ -260,7 +260,7 @@ async def test_a_retried_dead_letter_is_none_any_more(store: Store) -> None:
     await change(store, lifecycle.retry_dead(dead))
 
     assert await dead_ids(store) == []
-    assert await store.delete_dead(dead.id) is False
+    assert await store.delete_dead(dead.id, store.clock.now()) is False
     assert (await see(store, dead)).state == states.AVAILABLE
 
 

@@ -352,7 +352,7 @@ async def test_a_dead_letter_has_one_fate(store: Store, clock: FakeClock, order:
     for what in order:
         if what == "retry" and await change(store, lifecycle.retry_dead(dead)):
             won.append(what)
-        if what == "delete" and await store.delete_dead(dead.id):
+        if what == "delete" and await store.delete_dead(dead.id, store.clock.now()):
             won.append(what)
         if what == "forget" and await store.sweep(Retention(dead_ms=1), clock.now(), 10):
             won.append(what)

@@ -234,7 +234,7 @@ async def test_a_forgotten_dead_letter_leaves_no_trace(store: Store, clock: Fake
     await store.sweep(replace(FOR_EVER, dead_ms=1), clock.now(), 10)
 
     assert await change(store, lifecycle.retry_dead(dead)) is None
-    assert await store.delete_dead(dead.id) is False
+    assert await store.delete_dead(dead.id, store.clock.now()) is False
     assert await store.insert([unit(message, reserved=True)], clock.now()) == [None]
 
 

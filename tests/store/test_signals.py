@@ -5,10 +5,27 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ojs_grpc.core import lifecycle, states
-from ojs_grpc.stores.ports import Store
+from ojs_grpc.core.rate_limit import RateLimit
+from ojs_grpc.stores.ports import Store, Unit
 from tests.clock import START, FakeClock
 from tests.signals import RecordingSignals
-from tests.store.building import VISIBILITY_MS, ack, bury, change, failed, job, put, reap, released, see, take, take_one
+from tests.store.building import (
+    VISIBILITY_MS,
+    ack,
+    bury,
+    change,
+    do,
+    failed,
+    job,
+    limited,
+    new_job,
+    put,
+    reap,
+    released,
+    see,
+    take,
+    take_one,
+)
 
 Connect = Callable[..., Awaitable[Store]]
 
@@ -96,7 +113,7 @@ async def test_a_queue_that_fills_again_is_announced_again(
         assert len(await take(store)) == 1
 
 
-@pytest.mark.parametrize("how", ["acknowledged", "cancelled", "failed", "released", "reaped"])
+@pytest.mark.parametrize("how", ["acknowledged", "cancelled", "replaced", "failed", "released", "reaped"])
 async def test_a_streamed_job_that_a_neighbour_ended(
     store: Store, neighbour: Store, signals: RecordingSignals, clock: FakeClock, how: str
 ) -> None:
@@ -110,12 +127,42 @@ async def test_a_streamed_job_that_a_neighbour_ended(
     elif how == "reaped":
         clock.advance(VISIBILITY_MS)
         assert len(await reap(neighbour)) == 1
+    elif how == "replaced":
+        assert await do(neighbour, Unit([new_job(job("other"))], changes=[lifecycle.cancel(held)])) is None
     else:
         decide = {"cancelled": lambda job, _: lifecycle.cancel(job), "failed": failed, "released": released}
         assert await change(neighbour, decide[how](held, clock.now())) is not None
 
     await signals.until_released(held.id)
     assert signals.jobs == [held.id]
+
+
+async def test_room_that_a_neighbour_made(store: Store, neighbour: Store, signals: RecordingSignals) -> None:
+    """A server that found a limit used up hears when a job that ends on another one makes room."""
+    await put(store, job("running"), job("waiting"), links=limited(RateLimit("key", concurrency=1)))
+    held = await take_one(neighbour, "running")
+    assert await take(store, 1, "waiting") == []
+    signals.clear()
+
+    await ack(neighbour, held.id)
+
+    await signals.until_ready("waiting")
+    assert len(await take(store, 1, "waiting")) == 1
+
+
+async def test_a_window_that_a_neighbour_saw_reopen(
+    store: Store, neighbour: Store, signals: RecordingSignals, clock: FakeClock
+) -> None:
+    """A server that found a limit by time used up hears of its end, whichever server notices that first."""
+    await put(store, job("a"), job("a"), links=limited(RateLimit("key", claims=1, period_ms=100)))
+    assert len(await take(store, 2, "a")) == 1
+    signals.clear()
+    clock.advance(100)
+
+    await neighbour.promote(clock.now(), 10)
+
+    await signals.until_ready("a")
+    assert len(await take(store, 2, "a")) == 1
 
 
 async def test_only_streamed_jobs_are_reported(store: Store, neighbour: Store, signals: RecordingSignals) -> None:
