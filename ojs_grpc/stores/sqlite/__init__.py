@@ -4,6 +4,11 @@
 - group_commit: the one writer; operations that arrive while a commit is under way share the next transaction
 - connection: opening and checking a file
 - session: what an operation works with inside a transaction
-- jobs, delivery, leases, schedule, queues, dead_letter, retention: operations and queries as plain functions, each with
-  its statements in the .sql file beside it
+- ledger: what an operation writes beside the jobs, once for all of them: figures, events, endings, limits
+- listeners: those who wait for events
+- units, jobs, delivery, leases, schedule, queues, documents, workflows, events, statistics, dead_letter, retention:
+  operations and queries as plain functions, each with its statements in the .sql file beside it
+- unique: which job is a duplicate
+- limits, lanes, line: what limits have used up, where jobs wait that they hold back, and the order in which a claim
+  gives jobs, merged from both kinds
 """

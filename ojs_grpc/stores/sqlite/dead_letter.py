@@ -7,12 +7,15 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ojs_grpc.core.states import DISCARDED
+from ojs_grpc.core.events import Kind
 from ojs_grpc.errors import InvalidRequest, Violation
 from ojs_grpc.stores.ports import Page
+from ojs_grpc.stores.sqlite.lanes import forget_lanes
+from ojs_grpc.stores.sqlite.ledger import Ledger
 from ojs_grpc.stores.sqlite.record import Record, job_bytes
-from ojs_grpc.stores.sqlite.session import Session, Tally
+from ojs_grpc.stores.sqlite.session import Session
 from ojs_grpc.stores.sqlite.statements import load
+from ojs_grpc.stores.sqlite.statistics import DEAD, NOWHERE
 
 _SQL = load("dead_letter")
 _MAX_NUMBER = 2**63
@@ -78,12 +81,15 @@ def _malformed() -> InvalidRequest:
     return InvalidRequest([Violation("cursor", "must be a next_cursor of the same listing")])
 
 
-def delete_dead(session: Session, job_id: str) -> bool:
+def delete_dead(session: Session, job_id: str, now: int) -> bool:
     """As in the port."""
     rows = session.db.execute(_SQL["delete"], (job_id,)).fetchall()
-    tally = Tally()
-    for key, queue in rows:
-        session.db.execute(_SQL["delete_envelope"], (key,))
-        tally.leave(queue, DISCARDED, dead=True)
-    session.count(tally)
+    ledger = Ledger(session, now)
+    for key, queue, attempt, lane in rows:
+        ((subject,),) = session.db.execute(_SQL["delete_envelope"], (key,)).fetchall()
+        if lane:
+            forget_lanes(session, [lane])
+        ledger.tally.move(queue, DEAD, NOWHERE)
+        ledger.log.add(Kind.DEAD_LETTER_DELETED, attempt, 0, subject)
+    ledger.close()
     return bool(rows)

@@ -11,7 +11,7 @@ WHERE queue = :queue AND dead = 1 AND (ended_at, seq) > (:ended_at, :seq)
 ORDER BY ended_at, seq
 
 -- name: delete
-DELETE FROM jobs WHERE id = ? AND dead = 1 RETURNING key, queue
+DELETE FROM jobs WHERE id = ? AND dead = 1 RETURNING key, queue, attempt, lane
 
 -- name: delete_envelope
-DELETE FROM envelopes WHERE key = ?
+DELETE FROM envelopes WHERE key = ? RETURNING subject

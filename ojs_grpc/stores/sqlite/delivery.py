@@ -2,16 +2,19 @@
 
 import json
 import sqlite3
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ojs_grpc_pb.v1 import worker_pb2
 
+from ojs_grpc.core.events import Kind
 from ojs_grpc.core.overlay import overlay
 from ojs_grpc.core.states import ACTIVE, AVAILABLE, COMPLETED
 from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Refusal
-from ojs_grpc.stores.sqlite.session import Session, Tally
+from ojs_grpc.stores.sqlite.ledger import Ledger
+from ojs_grpc.stores.sqlite.line import Jobs, LimitedLine, Row, plain_line
+from ojs_grpc.stores.sqlite.session import Session
 from ojs_grpc.stores.sqlite.statements import FOREVER, load, rows_by_id
 
 _SQL = load("delivery")
@@ -25,12 +28,12 @@ def claim(session: Session, demands: Sequence[Demand], now: int, silence_ms: int
     """As in the port."""
     workers = _workers(session.db, {worker for demand in demands for worker in demand.workers if worker})
     silent_at = {worker: beat_at + silence_ms for worker, (_, beat_at) in workers.items() if beat_at + silence_ms > now}
-    tally = Tally()
+    ledger = Ledger(session, now)
     given = []
     for demand in demands:
         slots = deque([worker for worker in demand.workers if worker not in workers or not workers[worker].withdrawn])
-        given.append(_serve(session, demand, slots, silent_at, now, tally))
-    session.count(tally)
+        given.append(_serve(session, demand, slots, silent_at, now, ledger))
+    ledger.close()
     return given
 
 
@@ -46,7 +49,7 @@ def _workers(db: sqlite3.Connection, names: Iterable[str]) -> Mapping[str, _Work
 
 
 def _serve(
-    session: Session, demand: Demand, slots: deque[str], silent_at: Mapping[str, int], now: int, tally: Tally
+    session: Session, demand: Demand, slots: deque[str], silent_at: Mapping[str, int], now: int, ledger: Ledger
 ) -> Claimed:
     """Fills one demand's slots, queue by queue."""
     deliveries: list[Delivery] = []
@@ -54,55 +57,55 @@ def _serve(
     for name in demand.queues:
         if not slots or room < 0:
             break
-        queue = session.db.execute(_SQL["open_queue"], (name,)).fetchone()
-        if queue is None:
+        found = _line(session, ledger, name, len(slots), now)
+        if found is None:
             continue
-        rows, room = _take(session.db, queue[0], slots, room, now, first=not deliveries)
+        queue, line = found
+        rows, room = _take(line, slots, room, first=not deliveries)
         if rows:
-            deliveries += _lease(session, rows, name, demand.visibility_ms, slots, silent_at, now)
-            tally.leave(queue[0], AVAILABLE, len(rows))
+            deliveries += _lease(session, rows, name, demand.visibility_ms, slots, silent_at, now, ledger)
+            ledger.tally.move(queue, AVAILABLE, ACTIVE, len(rows))
+            ledger.tally.claimed(queue, len(rows), sum([now - row.enqueued_at for row in rows]))
     return Claimed(deliveries, drained=bool(slots) and room >= 0)
 
 
-class _Row(NamedTuple):
-    key: int
-    id: str
-    attempt: int
-    enqueued_at: int
-    visibility_ms: int
-    timeout_ms: int
-    tail: bytes
-    envelope: bytes
+def _line(session: Session, ledger: Ledger, name: str, slots: int, now: int) -> tuple[int, Jobs] | None:
+    """The key of a queue, and what may be claimed from it; None if it is paused or not there."""
+    row = session.db.execute(_SQL["open_queue"], {"name": name, "now": now}).fetchone()
+    if row is None:
+        return None
+    queue, has_lanes = row
+    if has_lanes or (session.limited and session.rules.of(name).limit is not None):
+        return queue, LimitedLine(session, ledger, queue, name, now).jobs(slots)
+    return queue, plain_line(session, queue, slots, now)
 
 
-def _take(
-    db: sqlite3.Connection, queue: int, slots: deque[str], room: int, now: int, *, first: bool
-) -> tuple[list[_Row], int]:
-    """Reads the jobs at the head of the line that fit into `room` bytes, at least the `first` one.
+def _take(line: Jobs, slots: deque[str], room: int, *, first: bool) -> tuple[list[Row], int]:
+    """Takes the jobs at the head of the line that fit into `room` bytes, at least the `first` one.
 
     Returns:
         The jobs, and the room left; negative if a job did not fit.
     """
-    rows: list[_Row] = []
-    cursor = db.execute(_SQL["next_in_line"], {"queue": queue, "now": now, "slots": len(slots)})
+    rows: list[Row] = []
     # Row by row, since a job may weigh a megabyte and most of them may not fit.
-    for row, worker in zip(map(_Row._make, cursor), slots, strict=False):
-        room -= len(row.envelope) + len(row.tail) + _OVERHEAD_BYTES + len(worker.encode())
+    for row, worker in zip(line, slots, strict=False):
+        room -= len(row.subject) + len(row.data) + len(row.tail) + _OVERHEAD_BYTES + len(worker.encode())
         if room < 0 and (rows or not first):
             break
         rows.append(row)
-    cursor.close()
+    line.close()
     return rows, room
 
 
 def _lease(
     session: Session,
-    rows: Sequence[_Row],
+    rows: Sequence[Row],
     queue: str,
     visibility_ms: int,
     slots: deque[str],
     silent_at: Mapping[str, int],
     now: int,
+    ledger: Ledger,
 ) -> list[Delivery]:
     """Leases these jobs to the workers in the first slots."""
     deliveries = []
@@ -114,7 +117,9 @@ def _lease(
         attempt = row.attempt + 1
         changes.append((attempt, lease, now, ends_at, wake_at, worker, row.key))
         changed = overlay(ACTIVE, attempt, lease, row.enqueued_at, now, 0, ends_at, worker)
-        deliveries.append(Delivery(row.id, lease, worker, queue, row.envelope + changed + row.tail))
+        deliveries.append(Delivery(row.id, lease, worker, queue, b"".join((row.subject, row.data, changed, row.tail))))
+        if session.log_events:
+            ledger.log.add(Kind.JOB_STARTED, attempt, 0, row.subject, worker.encode())
     session.db.executemany(_SQL["claim"], changes)
     return deliveries
 
@@ -125,16 +130,22 @@ class _Holder(NamedTuple):
     state: int
     lease: int
     worker: str
+    attempt: int
+    started_at: int
+    lane: int
+    workflow: str | None
     tail: bytes
+    subject: bytes
 
 
 def complete(session: Session, completions: Sequence[Completion], now: int) -> list[Refusal | None]:
     """As in the port."""
     rows = rows_by_id(session.db, _SQL["holders"], [completion.job_id for completion in completions])
     jobs = {job_id: _Holder(*row) for job_id, row in rows.items()}
-    tally = Tally()
+    ledger = Ledger(session, now)
     done: list[int] = []
     tails: list[tuple[bytes, int]] = []
+    durations: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     outcomes: list[Refusal | None] = []
     for completion in completions:
         job = jobs.get(completion.job_id)
@@ -147,16 +158,25 @@ def complete(session: Session, completions: Sequence[Completion], now: int) -> l
             done.append(job.key)
             if completion.tail:
                 tails.append((job.tail + completion.tail, job.key))
-            tally.leave(job.queue, job.state)
-            tally.enter(job.queue, COMPLETED)
+            duration = now - job.started_at
+            durations[job.queue, job.state].append(duration)
+            ledger.log.add(Kind.JOB_COMPLETED, job.attempt, duration, job.subject, completion.tail)
+            if job.workflow is not None:
+                ledger.arrived(completion.job_id, job.workflow, COMPLETED)
+            if job.lane or session.limited:
+                ledger.left(job.key, job.queue, job.lane, job.state)
             # The same call may acknowledge a job twice.
             jobs[completion.job_id] = job._replace(state=COMPLETED, worker="")
     if done:
         # One statement for all costs half of one for each; most jobs have no result to store.
         order = {"first": session.numbers(len(done)).start, "keys": json.dumps(done), "now": now}
         session.db.execute(_SQL["complete"], order)
-        session.db.executemany(_SQL["set_tail"], tails)
-    session.count(tally)
+        if tails:
+            session.db.executemany(_SQL["set_tail"], tails)
+    for (queue, state), each in durations.items():
+        ledger.tally.move(queue, state, COMPLETED, len(each))
+        ledger.tally.completed(queue, len(each), sum(each))
+    ledger.close()
     return outcomes
 
 

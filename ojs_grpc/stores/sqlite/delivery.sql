@@ -1,12 +1,9 @@
 -- name: open_queue
-SELECT key FROM queues WHERE name = ? AND paused = 0
-
--- name: next_in_line
-SELECT key, id, attempt, enqueued_at, visibility_ms, timeout_ms, tail, data
-FROM jobs INDEXED BY jobs_in_line JOIN envelopes USING (key)
-WHERE queue = :queue AND state = {AVAILABLE} AND (expires_at = 0 OR expires_at > :now OR started_at > 0)
-ORDER BY priority DESC, seq
-LIMIT :slots
+SELECT key,
+    EXISTS (SELECT 1 FROM lanes WHERE lanes.queue = queues.key AND open = 1)
+    OR EXISTS (SELECT 1 FROM gates WHERE gates.queue = queues.key AND opens_at > 0 AND opens_at <= :now)
+FROM queues
+WHERE name = :name AND paused = 0
 
 -- name: claim
 UPDATE jobs
@@ -17,7 +14,9 @@ WHERE key = ?
 SELECT id, state, beat_at FROM workers WHERE id = ?
 
 -- name: holders
-SELECT id, key, queue, state, lease, worker, tail FROM jobs WHERE id = ?
+SELECT id, key, queue, state, lease, worker, attempt, started_at, lane, workflow, tail, subject
+FROM jobs JOIN envelopes USING (key)
+WHERE id = ?
 
 -- name: complete
 UPDATE jobs

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ojs_grpc.errors import StoreUnavailable
-from ojs_grpc.stores.ports import Signals
 from ojs_grpc.stores.sqlite.failure import translate
-from ojs_grpc.stores.sqlite.session import Session
+from ojs_grpc.stores.sqlite.session import Announce, Session
 
 T = TypeVar("T")
 
@@ -15,10 +14,10 @@ T = TypeVar("T")
 class DirectCommit:
     """Runs each operation at once, in a transaction of its own. Used like `GroupCommit`."""
 
-    def __init__(self, db: sqlite3.Connection, signals: Signals) -> None:
-        self._db = db
-        self._session = Session(db)
-        self._signals = signals
+    def __init__(self, session: Session, announce: Announce) -> None:
+        self._db = session.db
+        self._session = session
+        self._announce = announce
         self._closed = False
         self.healthy = True
         """Whether the last transaction was stored."""
@@ -44,10 +43,7 @@ class DirectCommit:
             self._undo()
             raise
         self.healthy = True
-        if self._session.ready:
-            ready = list(self._session.ready)
-            self._session.ready.clear()
-            self._signals.ready(ready)
+        self._announce(self._session.take_news())
         return result
 
     async def close(self) -> None:
@@ -58,4 +54,4 @@ class DirectCommit:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._session.forget()
-        self._session.ready.clear()
+        self._session.take_news()

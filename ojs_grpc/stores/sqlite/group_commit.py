@@ -16,10 +16,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from ojs_grpc.errors import StoreUnavailable
-from ojs_grpc.stores.ports import Signals
 from ojs_grpc.stores.sqlite.connection import LOCK_SECONDS
 from ojs_grpc.stores.sqlite.failure import is_locked, translate
-from ojs_grpc.stores.sqlite.session import Session
+from ojs_grpc.stores.sqlite.session import Announce, Session
 
 T = TypeVar("T")
 
@@ -56,12 +55,16 @@ class _Call:
 
 
 class GroupCommit:
-    """Runs operations in transactions on the writer's connection."""
+    """Runs operations in transactions on the writer's connection.
 
-    def __init__(self, db: sqlite3.Connection, signals: Signals) -> None:
-        self._db = db
-        self._session = Session(db)
-        self._signals = signals
+    Args:
+        announce: told after each commit what operations had to tell.
+    """
+
+    def __init__(self, session: Session, announce: Announce) -> None:
+        self._db = session.db
+        self._session = session
+        self._announce = announce
         self._committer = ThreadPoolExecutor(1, "sqlite-commit")
         self._waiting: deque[_Call] = deque()
         self._work: asyncio.Task[None] | None = None
@@ -171,8 +174,7 @@ class GroupCommit:
 
     async def _finish(self, group: list[_Call]) -> None:
         """Commits, and tells the callers."""
-        ready = list(self._session.ready)
-        self._session.ready.clear()
+        news = self._session.take_news()
         try:
             await self._commit()
         except sqlite3.Error as error:
@@ -181,8 +183,7 @@ class GroupCommit:
         self.healthy = True
         for call in group:
             call.settle()
-        if ready:
-            self._signals.ready(ready)
+        self._announce(news)
 
     async def _commit(self) -> None:
         if not self._db.in_transaction:

@@ -2,20 +2,14 @@
 INSERT INTO jobs (key, id, queue, state, priority, seq, enqueued_at, due_at, wake_at, expires_at, visibility_ms, timeout_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: insert_linked_job
+INSERT INTO jobs (key, id, queue, state, priority, seq, enqueued_at, due_at, wake_at, expires_at, visibility_ms, timeout_ms,
+                  lane, created_at, fingerprint, workflow)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- name: insert_envelope
-INSERT INTO envelopes (key, data)
-VALUES (?, ?)
-
--- name: taken
-SELECT 1 FROM jobs WHERE id = ?
-
--- name: idempotency_key
-SELECT fingerprint, reply FROM idempotency_keys WHERE key = :key AND expires_at > :now
-
--- name: remember_key
-INSERT INTO idempotency_keys (key, fingerprint, reply, expires_at) VALUES (?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE
-SET fingerprint = excluded.fingerprint, reply = excluded.reply, expires_at = excluded.expires_at
+INSERT INTO envelopes (key, subject, data)
+VALUES (?, ?, ?)
 
 -- name: read
 SELECT id, {RECORD}
@@ -23,7 +17,7 @@ FROM jobs JOIN envelopes USING (key)
 WHERE id = ?
 
 -- name: standing
-SELECT id, key, queue, seq, wake_at, dead, {RECORD}
+SELECT id, key, queue, seq, wake_at, dead, lane, workflow, {RECORD}
 FROM jobs JOIN envelopes USING (key)
 WHERE id = ?
 

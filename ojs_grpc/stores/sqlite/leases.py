@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Sequence
 
+from ojs_grpc.core.events import Kind
 from ojs_grpc.core.states import ACTIVE
 from ojs_grpc.stores.ports import Extension, Overdue, OverdueJobs, Refusal
+from ojs_grpc.stores.sqlite.ledger import Ledger
 from ojs_grpc.stores.sqlite.record import Record, job_bytes
 from ojs_grpc.stores.sqlite.session import Session
 from ojs_grpc.stores.sqlite.statements import FOREVER, load, rows_by_id
@@ -33,12 +35,16 @@ def heartbeat(
     row = session.db.execute(_SQL["holder"], (job_id,)).fetchone()
     if row is None:
         return Extension(list(extended.items()), Refusal(0))
-    key, state, held_under, holder = row
+    key, state, held_under, holder, attempt, subject = row
     # A job claimed without a name is anybody's, as in core.lifecycle.check_holder.
     if state != ACTIVE or lease not in (0, held_under) or (worker_id and holder not in ("", worker_id)):
         return Extension(list(extended.items()), Refusal(state, held_under, holder))
     length = {"extend_ms": extend_ms or None, "now": now, "silent_at": _silent_at(session.db, holder, now, silence_ms)}
-    extended.update(session.db.execute(_SQL["extend_one"], {**length, "key": key}).fetchall())
+    ((_, ends_at),) = session.db.execute(_SQL["extend_one"], {**length, "key": key}).fetchall()
+    extended[job_id] = ends_at
+    ledger = Ledger(session, now)
+    ledger.log.add(Kind.JOB_HEARTBEAT, attempt, ends_at, subject, (holder or worker_id).encode())
+    ledger.close()
     return Extension(list(extended.items()))
 
 

@@ -13,7 +13,7 @@ WHERE worker = :worker AND worker <> '' AND state = {ACTIVE}
 RETURNING id, due_at
 
 -- name: holder
-SELECT key, state, lease, worker FROM jobs WHERE id = ?
+SELECT key, state, lease, worker, attempt, subject FROM jobs JOIN envelopes USING (key) WHERE id = ?
 
 -- name: extend_one
 UPDATE jobs

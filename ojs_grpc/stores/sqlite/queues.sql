@@ -7,10 +7,11 @@ SELECT name FROM queues WHERE key = ?
 -- name: create
 INSERT INTO queues (name, created_at) VALUES (?, ?) RETURNING key
 
--- name: count
-UPDATE queues
-SET available = available + ?, finished = finished + ?, dead = dead + ?
-WHERE key = ?
+-- name: pause
+UPDATE queues SET paused = :paused WHERE key = :key AND paused <> :paused
+
+-- name: depth
+SELECT available + scheduled + retryable FROM queues WHERE name = ?
 
 -- name: page
 SELECT name, paused, available, created_at FROM queues

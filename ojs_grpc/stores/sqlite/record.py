@@ -17,13 +17,14 @@ class Record(NamedTuple):
     due_at: int
     worker: str
     tail: bytes
-    envelope: bytes
+    subject: bytes
+    data: bytes
 
 
-RECORD_COLUMNS = "state, attempt, lease, enqueued_at, started_at, ended_at, due_at, worker, tail, data"
+RECORD_COLUMNS = "state, attempt, lease, enqueued_at, started_at, ended_at, due_at, worker, tail, subject, data"
 
 
 def job_bytes(record: Record) -> bytes:
     """The job as it stands."""
-    *columns, tail, envelope = record
-    return envelope + overlay(*columns) + tail  # type: ignore[arg-type]
+    *columns, tail, subject, data = record
+    return b"".join((subject, data, overlay(*columns), tail))  # type: ignore[arg-type]

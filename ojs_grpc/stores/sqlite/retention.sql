@@ -7,19 +7,19 @@ DELETE FROM workers
 WHERE id IN (SELECT id FROM workers WHERE beat_at <= :before ORDER BY beat_at LIMIT :limit)
 
 -- name: old_finished
-SELECT jobs.key, jobs.queue
+SELECT jobs.key, jobs.queue, jobs.state, jobs.dead, jobs.lane
 FROM queues CROSS JOIN jobs INDEXED BY jobs_finished ON jobs.queue = queues.key
 WHERE state IN ({COMPLETED}, {CANCELLED}) AND ended_at <= :before
 LIMIT :limit
 
 -- name: old_discarded
-SELECT key, queue FROM jobs INDEXED BY jobs_discarded
+SELECT key, queue, state, dead, lane FROM jobs INDEXED BY jobs_discarded
 WHERE state = {DISCARDED} AND jobs.dead = 0 AND ended_at <= :before
 ORDER BY ended_at
 LIMIT :limit
 
 -- name: old_dead
-SELECT jobs.key, jobs.queue
+SELECT jobs.key, jobs.queue, jobs.state, jobs.dead, jobs.lane
 FROM queues CROSS JOIN jobs INDEXED BY jobs_dead ON jobs.queue = queues.key
 WHERE jobs.dead = 1 AND ended_at <= :before
 LIMIT :limit
@@ -28,7 +28,7 @@ LIMIT :limit
 SELECT key, finished - :count FROM queues WHERE finished > :count
 
 -- name: oldest_finished
-SELECT key, queue FROM jobs INDEXED BY jobs_finished
+SELECT key, queue, state, dead, lane FROM jobs INDEXED BY jobs_finished
 WHERE state IN ({COMPLETED}, {CANCELLED}) AND queue = :queue
 ORDER BY ended_at, seq
 LIMIT :limit
@@ -37,7 +37,7 @@ LIMIT :limit
 SELECT key, dead - :count FROM queues WHERE dead > :count
 
 -- name: oldest_dead
-SELECT key, queue FROM jobs INDEXED BY jobs_dead
+SELECT key, queue, state, dead, lane FROM jobs INDEXED BY jobs_dead
 WHERE dead = 1 AND queue = :queue
 ORDER BY ended_at, seq
 LIMIT :limit

@@ -5,7 +5,7 @@ ORDER BY wake_at
 LIMIT 1
 
 -- name: due
-SELECT key, queue FROM jobs INDEXED BY jobs_waiting
+SELECT key, queue, state, lane, attempt, subject FROM jobs INDEXED BY jobs_waiting JOIN envelopes USING (key)
 WHERE state IN ({SCHEDULED}, {RETRYABLE}) AND wake_at <= :now
 ORDER BY wake_at, key
 LIMIT :limit

@@ -1,9 +1,10 @@
 """What operations work with inside the writer's transaction."""
 
 import sqlite3
-from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
-from ojs_grpc.core.states import AVAILABLE, CANCELLED, COMPLETED, DISCARDED
+from ojs_grpc.core.rate_limit import QueueRules, RateLimit
 from ojs_grpc.stores.sqlite.statements import load
 
 _SQL = load("queues")
@@ -14,28 +15,32 @@ _TAKE_NUMBERS = "UPDATE counter SET last = ?"
 _MAX_KNOWN = 16_384
 
 
-class Tally:
-    """How an operation changes the counts that `queues` keeps. Queues are keys here, as in the tables."""
+# What the keys of limits begin with that operators set for queues.
+QUEUE_LIMIT = "queue:"
 
-    def __init__(self) -> None:
-        self._changes: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
 
-    def enter(self, queue: int, state: int, jobs: int = 1, *, dead: bool = False) -> None:
-        """So many jobs are in this state from now on."""
-        if state == AVAILABLE:
-            self._changes[queue][0] += jobs
-        elif state in (COMPLETED, CANCELLED):
-            self._changes[queue][1] += jobs
-        elif state == DISCARDED and dead:
-            self._changes[queue][2] += jobs
+class Held(NamedTuple):
+    """A limit, and the key of what it is about in `limits`."""
 
-    def leave(self, queue: int, state: int, jobs: int = 1, *, dead: bool = False) -> None:
-        """So many jobs were in this state."""
-        self.enter(queue, state, -jobs, dead=dead)
+    used: int
+    limit: RateLimit
 
-    def rows(self) -> list[tuple[int, int, int, int]]:
-        """Available, finished and dead to add, and the queue."""
-        return [(*counts, queue) for queue, counts in self._changes.items() if any(counts)]  # type: ignore[misc]
+
+class News(NamedTuple):
+    """What is to be told once a transaction is stored.
+
+    Attributes:
+        ready: names of queues that may have jobs to claim.
+        ended: whether endings were noted.
+        logged: whether events were.
+    """
+
+    ready: list[str]
+    ended: bool
+    logged: bool
+
+
+Announce = Callable[[News], None]
 
 
 class Session:
@@ -43,14 +48,26 @@ class Session:
 
     Attributes:
         db: the connection.
-        ready: queues that got available jobs in this transaction.
+        rules: what operators set for queues.
+        bounded: whether any queue has a bound.
+        limited: whether any queue has a limit.
+        log_events: whether events are logged.
+        ready, ended, logged: as in `News`, of this transaction so far.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, rules: QueueRules | None = None, *, log_events: bool = True) -> None:
         self.db = db
+        self.rules = rules or QueueRules()
+        of_queues = (self.rules.default, *self.rules.by_name.values())
+        self.bounded = any(rule.max_depth for rule in of_queues)
+        self.limited = any(rule.limit for rule in of_queues)
+        self.log_events = log_events
         self.ready: set[str] = set()
+        self.ended = False
+        self.logged = False
         self._keys: dict[str, int] = {}
         self._names: dict[int, str] = {}
+        self._limits: dict[int, Sequence[Held]] = {}
 
     def numbers(self, count: int) -> range:
         """Takes `count` numbers that nobody ever had. Servers on one file share them, hence no memory of the last."""
@@ -60,6 +77,11 @@ class Session:
         (last,) = self.db.execute(_LAST_NUMBER).fetchone()
         self.db.execute(_TAKE_NUMBERS, (last + count,))
         return range(last + 1, last + count + 1)
+
+    def queue_limit(self, name: str) -> RateLimit | None:
+        """What the operator limits a queue to."""
+        limit = self.rules.of(name).limit
+        return None if limit is None else limit._replace(key=f"{QUEUE_LIMIT}{name}")
 
     def queue_key(self, name: str, now: int) -> int:
         """A queue's key; the queue exists from now on."""
@@ -80,14 +102,27 @@ class Session:
             self._know(key, name)
         return name
 
-    def count(self, tally: Tally) -> None:
-        """Writes what has changed in the counts of queues."""
-        self.db.executemany(_SQL["count"], tally.rows())
+    def lane_limits(self, lane: int, look_up: Callable[[Self, int], Sequence[Held]]) -> Sequence[Held]:
+        """The limits of a lane's jobs, which never change; looked up if they are not remembered."""
+        limits = self._limits.get(lane)
+        if limits is None:
+            if len(self._limits) >= _MAX_KNOWN:
+                self.forget()
+            limits = self._limits[lane] = look_up(self, lane)
+        return limits
+
+    def take_news(self) -> News:
+        """What is to be told, and from now on no more."""
+        news = News(list(self.ready), self.ended, self.logged)
+        self.ready.clear()
+        self.ended = self.logged = False
+        return news
 
     def forget(self) -> None:
         """Something was rolled back, so what is remembered may never have been."""
         self._keys.clear()
         self._names.clear()
+        self._limits.clear()
 
     def _know(self, key: int, name: str) -> None:
         if len(self._keys) >= _MAX_KNOWN:

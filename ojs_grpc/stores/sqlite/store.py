@@ -3,38 +3,64 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from ojs_grpc.core.clock import Clock
+from ojs_grpc.core.events import EventId, NewEvent
 from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.errors import OJSError, StoreUnavailable
+from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.stores.ports import (
     Claimed,
     Completion,
     Demand,
+    Document,
+    DueDocuments,
+    EndedJobs,
+    EventCursor,
+    EventPage,
     ExpiredJobs,
     Extension,
+    Outcome,
     OverdueJobs,
     Page,
     Promotion,
+    QueueFacts,
     QueueRow,
     Refusal,
     Retention,
     Signals,
     Unit,
 )
-from ojs_grpc.stores.sqlite import dead_letter, delivery, jobs, leases, queues, schedule
+from ojs_grpc.stores.sqlite import (
+    dead_letter,
+    delivery,
+    documents,
+    jobs,
+    leases,
+    queues,
+    schedule,
+    statistics,
+    workflows,
+)
+from ojs_grpc.stores.sqlite import events as event_log
 from ojs_grpc.stores.sqlite import retention as forgetting
+from ojs_grpc.stores.sqlite import units as inserting
 from ojs_grpc.stores.sqlite.connection import SYNCHRONOUS, connect_reader, connect_writer, user_version
 from ojs_grpc.stores.sqlite.direct_commit import DirectCommit
 from ojs_grpc.stores.sqlite.failure import translate
 from ojs_grpc.stores.sqlite.group_commit import GroupCommit
-from ojs_grpc.stores.sqlite.session import Session
+from ojs_grpc.stores.sqlite.ledger import Ledger
+from ojs_grpc.stores.sqlite.listeners import Listeners
+from ojs_grpc.stores.sqlite.session import News, Session
 
 T = TypeVar("T")
+
+_POLL_S = 0.1
 
 
 class SqliteStore:
@@ -70,6 +96,8 @@ class SqliteStore:
         self._db: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._writer: GroupCommit | DirectCommit | None = None
+        self._signals: Signals | None = None
+        self._listeners = Listeners()
 
     # System
 
@@ -81,7 +109,18 @@ class SqliteStore:
         except BaseException:
             self._db.close()
             raise
-        self._writer = DirectCommit(self._db, signals) if self._path is None else GroupCommit(self._db, signals)
+        self._signals = signals
+        session = Session(self._db, self._rules, log_events=self.log_events)
+        writer = DirectCommit if self._path is None else GroupCommit
+        self._writer = writer(session, self._announce)
+
+    def _announce(self, news: News) -> None:
+        if self._signals is not None and news.ready:
+            self._signals.ready(news.ready)
+        if self._signals is not None and news.ended:
+            self._signals.ended()
+        if news.logged:
+            self._listeners.wake()
 
     async def ping(self) -> None:
         self._read(user_version)
@@ -102,11 +141,12 @@ class SqliteStore:
         # Copies the write-ahead log into the file if no other process uses it.
         await asyncio.to_thread(self._db.close)
         self._writer = self._db = self._reader = None
+        self._listeners.wake()
 
     # Jobs
 
-    async def insert(self, units: Sequence[Unit], now: int) -> list[OJSError | bytes | None]:
-        return await self._write(partial(jobs.insert, units=units, now=now))
+    async def insert(self, units: Sequence[Unit], now: int) -> list[Outcome]:
+        return await self._write(partial(inserting.insert, units=units, now=now))
 
     async def read(self, job_ids: Sequence[str]) -> list[bytes | None]:
         return self._read(partial(jobs.read, job_ids=job_ids))
@@ -152,7 +192,7 @@ class SqliteStore:
 
     async def promote(self, now: int, limit: int) -> Promotion:
         # Looking first keeps an idle service from opening transactions.
-        next_at = self._read(schedule.next_due)
+        next_at = self._read(schedule.next_time)
         if next_at is None or next_at > now:
             return Promotion(0, next_at)
         return await self._write(partial(schedule.promote, now=now, limit=limit))
@@ -160,18 +200,64 @@ class SqliteStore:
     async def expired(self, now: int, limit: int) -> ExpiredJobs:
         return self._read(partial(schedule.expired, now=now, limit=limit))
 
-    # Queues, dead letters, retention
+    # Queues
 
     async def queues(self, after: str, limit: int) -> Page[QueueRow]:
         return self._read(partial(queues.queues, after=after, limit=limit))
+
+    async def set_paused(self, queue: str, paused: bool, event: NewEvent, now: int) -> bool:  # noqa: FBT001 - the port
+        return await self._write(partial(queues.set_paused, queue=queue, paused=paused, event=event, now=now))
+
+    async def queue_facts(self, queue: str, now: int) -> QueueFacts | None:
+        return self._read(partial(statistics.queue_facts, queue=queue, now=now))
+
+    # Documents, workflows
+
+    async def documents(self, kind: str, names: Sequence[str]) -> list[Document | None]:
+        return self._read(partial(documents.documents, kind=kind, names=names))
+
+    async def list_documents(self, kind: str, after: str, limit: int) -> Page[Document]:
+        return self._read(partial(documents.list_documents, kind=kind, after=after, limit=limit))
+
+    async def due_documents(self, kind: str, now: int, limit: int) -> DueDocuments:
+        return self._read(partial(documents.due_documents, kind=kind, now=now, limit=limit))
+
+    async def endings(self, limit: int) -> EndedJobs:
+        return self._read(partial(workflows.endings, limit=limit))
+
+    # Events
+
+    async def log(self, events: Sequence[NewEvent], now: int) -> None:
+        if self.log_events and events:
+            await self._write(partial(_log, events=events, now=now))
+
+    async def event_cursor(self, after: EventId | None) -> EventCursor:
+        return self._read(partial(event_log.event_cursor, after=after))
+
+    async def events(self, cursor: EventCursor, limit: int) -> EventPage:
+        return self._read(partial(event_log.events, cursor=cursor, limit=limit))
+
+    async def await_events(self, cursor: EventCursor, wait_ms: int) -> None:
+        deadline = monotonic() + wait_ms / 1000
+        with self._listeners.joined() as heard:
+            while not self._read(partial(event_log.any_after, cursor=cursor)):
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    return
+                heard.clear()
+                # Of what other processes write into the file, nobody tells.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(heard.wait(), min(remaining, _POLL_S) if self.shared else remaining)
+
+    # Dead letters, retention
 
     async def dead_letters(self, queue: str, cursor: str, limit: int, max_bytes: int) -> Page[bytes]:
         return self._read(
             partial(dead_letter.dead_letters, queue=queue, cursor=cursor, limit=limit, max_bytes=max_bytes)
         )
 
-    async def delete_dead(self, job_id: str) -> bool:
-        return await self._write(partial(dead_letter.delete_dead, job_id=job_id))
+    async def delete_dead(self, job_id: str, now: int) -> bool:
+        return await self._write(partial(dead_letter.delete_dead, job_id=job_id, now=now))
 
     async def sweep(self, retention: Retention, now: int, limit: int) -> int:
         return await self._write(partial(forgetting.sweep, retention=retention, now=now, limit=limit))
@@ -189,6 +275,12 @@ class SqliteStore:
             return query(self._reader)
         except sqlite3.Error as error:
             raise translate(error) from error
+
+
+def _log(session: Session, events: Sequence[NewEvent], now: int) -> None:
+    ledger = Ledger(session, now)
+    event_log.add_all(ledger.log, events)
+    ledger.close()
 
 
 def _probe(session: Session) -> None:

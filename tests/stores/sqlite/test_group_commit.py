@@ -12,7 +12,6 @@ from ojs_grpc.errors import StoreError, StoreUnavailable
 from ojs_grpc.stores.sqlite import group_commit
 from ojs_grpc.stores.sqlite.group_commit import GroupCommit
 from ojs_grpc.stores.sqlite.session import Session
-from tests.signals import RecordingSignals
 
 
 class Connection(sqlite3.Connection):
@@ -50,7 +49,7 @@ def db(path: Path) -> Connection:
 async def writer(db: Connection, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GroupCommit]:
     """A writer that never ends a group because of the time it took."""
     monkeypatch.setattr(group_commit, "_GROUP_SECONDS", 60)
-    writer = GroupCommit(db, RecordingSignals())
+    writer = GroupCommit(Session(db), lambda _: None)
     yield writer
     db.gate.set()
     await writer.close()
