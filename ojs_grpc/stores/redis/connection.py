@@ -6,6 +6,8 @@ may have been executed, and executed again it would store or lease twice.
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
@@ -61,16 +63,16 @@ class Connections:
             StoreError: Redis refused the command.
             NoScriptError: it names a script that Redis does not have.
         """
-        packed = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: a tuple of one
-        try:
+        with _translated(CALL_SECONDS):
             async with asyncio.timeout(CALL_SECONDS), self._free:
-                return await self._exchange(packed)
-        except NoScriptError:
-            raise
-        except TimeoutError:
-            raise StoreTimeout(f"Redis did not answer within {CALL_SECONDS:g} s") from None
-        except (RedisError, OSError) as error:
-            raise _store_error(error) from error
+                return await self._exchange(_pack(words))
+
+    async def wait(self, seconds: float, *words: str | bytes | float) -> Any:  # noqa: ANN401 - as above
+        """As `call`, for a command that Redis may answer after so many seconds; nobody waits in line for it."""
+        seconds += CALL_SECONDS
+        with _translated(seconds):
+            async with asyncio.timeout(seconds):
+                return await self._exchange(_pack(words))
 
     def open(self) -> None:
         """Lets calls connect, again after `close`."""
@@ -125,6 +127,24 @@ class Connections:
         dropped, self._idle = self._idle, []
         for connection in dropped:
             await connection.disconnect(nowait=True)
+
+
+def _pack(words: tuple[str | bytes | float, ...]) -> bytes:
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # stub: a tuple of one
+    return packed
+
+
+@contextmanager
+def _translated(seconds: float) -> Iterator[None]:
+    """What goes wrong inside, in the store's words."""
+    try:
+        yield
+    except NoScriptError:
+        raise
+    except TimeoutError:
+        raise StoreTimeout(f"Redis did not answer within {seconds:g} s") from None
+    except (RedisError, OSError) as error:
+        raise _store_error(error) from error
 
 
 def _store_error(error: Exception) -> StoreError:

@@ -54,5 +54,5 @@ class RedisDeadLetters(RedisQueues):
         end = _Cursor(record.queue_of(last), str(record.header_of(last).ended_at), last_id.decode())
         return Page(rows, end.encode(), total)
 
-    async def delete_dead(self, job_id: str) -> bool:
-        return bool(await self._run("delete_dead", [keys.job(job_id)], []))
+    async def delete_dead(self, job_id: str, now: int) -> bool:
+        return bool(await self._run("delete_dead", [keys.job(job_id)], [now, int(self.log_events)]))

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.errors import StoreError
 from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Overdue, OverdueJobs, Refusal
-from ojs_grpc.stores.redis import keys, record
+from ojs_grpc.stores.redis import keys, limits, record
 from ojs_grpc.stores.redis.base import ANSWER_BYTES, MOST_CLAIMED, MOST_COMPLETED, portions
 from ojs_grpc.stores.redis.connection import Connections
 from ojs_grpc.stores.redis.workers import RedisWorkers
@@ -20,8 +21,8 @@ _MORE, _DRAINED, _UNFINISHED = range(3)
 class RedisDelivery(RedisWorkers):
     """Implements `DeliveryStore`, with the part about workers that it builds on."""
 
-    def __init__(self, connections: Connections, silence_ms: int) -> None:
-        super().__init__(connections, silence_ms)
+    def __init__(self, connections: Connections, silence_ms: int, rules: QueueRules, *, log_events: bool) -> None:
+        super().__init__(connections, silence_ms, rules, log_events=log_events)
         # Claims are numbered, and one that arrives behind a later one is refused; so they leave one by one.
         self._claiming = asyncio.Lock()
         self._nonce = 0
@@ -51,12 +52,22 @@ class RedisDelivery(RedisWorkers):
         nonces.append(self._nonce)
         names = [keys.claimed(self._process)]
         arguments: list[str | bytes | int] = [now, self.silence_ms, self._nonce, keep, _MEMORY_MS, MOST_CLAIMED]
+        arguments += (int(self.log_events), self._limits_of(demands))
         for demand in demands:
             demand.describe(names, arguments)
         reply: list[list[Any]] = await self._run("claim", names, arguments)
         if not reply:
             raise StoreError("a claim came too late")
-        return reply
+        *given, queues = reply
+        self._tell(0, queues)
+        return given
+
+    def _limits_of(self, demands: "list[_OpenDemand]") -> str:
+        """The limits of the queues that are asked, as text."""
+        if not self._rules.by_name and self._rules.default.limit is None:
+            return ""
+        queues = {queue for demand in demands for queue in demand.queues}
+        return limits.pack([limit for queue in queues if (limit := self._rules.of(queue).limit)])
 
     async def unanswered(self, now: int) -> list[bytes]:  # noqa: ARG002 - Redis forgets in its own time
         async with self._claiming:
@@ -76,11 +87,12 @@ class RedisDelivery(RedisWorkers):
 
     async def _complete(self, completions: Sequence[Completion], now: int) -> list[Refusal | None]:
         names: list[str] = []
-        arguments: list[str | bytes | int] = [now, self._process]
+        arguments = self._call(now)
         for job_id, lease, worker_id, tail in completions:
             names.append(keys.job(job_id))
             arguments += (lease, worker_id, tail)
-        result = await self._run("complete", names, arguments)
+        ended, queues, *result = await self._run("complete", names, arguments)
+        self._tell(ended, queues)
         return [None if refusal is None else Refusal(refusal[0], refusal[1], refusal[2].decode()) for refusal in result]
 
     async def leases(self, job_ids: Sequence[str]) -> list[int]:
@@ -107,7 +119,7 @@ class _OpenDemand:
         self.status = _UNFINISHED
         self._demand = demand
         self._process = process if demand.streaming else ""
-        self._queues = list(dict.fromkeys(demand.queues))
+        self.queues = list(dict.fromkeys(demand.queues))
         self._bytes = 0
         self._slot = 0
         """Slots up to this one are filled or passed over."""
@@ -116,8 +128,8 @@ class _OpenDemand:
         """Adds what claim.lua wants to know."""
         demand = self._demand
         workers = demand.workers[self._slot :]
-        names += [keys.of_queue("ready", queue) for queue in self._queues]
-        arguments += (demand.visibility_ms, demand.max_bytes, self._bytes, self._process, len(self._queues))
+        names += [keys.of_queue("ready", queue) for queue in self.queues]
+        arguments += (demand.visibility_ms, demand.max_bytes, self._bytes, self._process, len(self.queues))
         arguments += (len(workers), *workers)
 
     def take(self, reply: list[Any]) -> None:

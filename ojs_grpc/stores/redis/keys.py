@@ -1,13 +1,18 @@
 """Every key name, in one place.
 
 A key carries its partition as hash tag (`pp`, two hex digits), so that all keys of a queue lie on one node of a
-cluster. The scripts put names together from the prefix `ojs:{pp}:` in the same way (`lua/`, `test_keys.py` compares).
+cluster. The scripts put names together from the prefix `ojs:{pp}:` in the same way (`lua/`; test_scripts.py compares).
 
     j:<id>           string  a job's record, in the partition of its queue
     at:<id>          string  where a job is whose id names this partition and whose queue has another; reserves the id
     seq lease        string  counters: places in line, and leases
     queues           hash    name of each queue -> when it was created
-    ready:<queue>    zset    available jobs by priority and place in line
+    facts:<queue>    hash    counts of a queue's jobs
+    minute:<queue>   hash    what happened in a queue within one minute, `minute:<queue>:<minutes since the epoch>`
+    ready:<queue>    zset    available jobs without limits by priority and place in line
+    lane:<queue>     zset    available jobs with the same limits, `lane:<queue>:<limits>`, in the same order
+    lanes:<queue>    zset    limits of the lanes that may be open, by the score of their first job
+    shut:<queue>     hash    limits of the other lanes -> the set in which each waits
     paused           set     queues that deliver nothing
     due              zset    scheduled and retryable jobs, by when they become available
     ttl              zset    jobs that no worker has had yet, by when they expire
@@ -21,9 +26,22 @@ cluster. The scripts put names together from the prefix `ojs:{pp}:` in the same 
     dead:<queue>     zset    dead letters by when they were discarded
     idem:<sha256>    string  what a repeated request is answered
     claimed:<process> string what the last claim of a process leased
+    unique:<sha256>  zset    jobs with a fingerprint by creation, `unique:<sha256>:<state>`; in that of its first byte
+    ended            zset    state, job and workflow of jobs that ended, by when; in the partition that the id names
+    using:<limit>    set     active jobs that use a limit; this and the next three in the partition of its name
+    times:<limit>    list    when it was used last
+    window:<limit>   string  how many claims of it must be known, and for how long, if many
+    waiting:<limit>  zset    what waits for it, by since when: partition and queue, and of a lane its limits
+    reopen           zset    the `waiting` sets that somebody has to look at, by when; in partition 0
+    documents:<kind> hash    documents by name; this and the next three in the partition of the kind's name
+    names:<kind>     zset    their names in order
+    wakes:<kind>     zset    those that somebody has to look at, by when
+    version          string  counter: versions of documents
+    events           stream  what happened, an entry for each script
+    logged           string  counter: events of all streams; in partition 0
 
-What is not a job's or a queue's (beat, places, idem, claimed) expires by itself. Channels are `ojs:ready` and
-`ojs:released:<process>`.
+What is not a job's or a queue's (beat, places, idem, claimed, times, window) expires by itself, and so does minute.
+Channels are `ojs:ready` and `ojs:released:<process>`.
 """
 
 from hashlib import sha256
@@ -48,6 +66,8 @@ QUEUES: Final = everywhere("queues")
 DUE: Final = everywhere("due")
 TTL: Final = everywhere("ttl")
 ACTIVE: Final = everywhere("active")
+ENDED: Final = everywhere("ended")
+EVENTS: Final = everywhere("events")
 
 
 def place_of(queue: str) -> str:
@@ -66,13 +86,23 @@ def job(job_id: str) -> str:
 
 
 def of_queue(name: str, queue: str) -> str:
-    """A key that every queue has: ready, done, discarded, dead."""
+    """A key that every queue has: ready, facts, done, discarded, dead."""
     return f"ojs:{{{place_of(queue)}}}:{name}:{queue}"
 
 
 def home_of(name: str) -> str:
-    """The partition of a worker or a process, which is a matter of its name alone."""
+    """The partition of whatever is no queue and no job, which is a matter of its name alone."""
     return place_of(name)
+
+
+def of_kind(name: str, kind: str) -> str:
+    """A key that every kind of documents has: documents, names, wakes."""
+    return f"ojs:{{{home_of(kind)}}}:{name}:{kind}"
+
+
+def prefix_of(place: str) -> str:
+    """What all keys of a partition begin with."""
+    return f"ojs:{{{place}}}:"
 
 
 def beat(place: str, worker: str) -> str:

@@ -2,8 +2,9 @@
 
 from heapq import nsmallest
 
-from ojs_grpc.stores.ports import Page, QueueRow
-from ojs_grpc.stores.redis import keys
+from ojs_grpc.core.events import NewEvent
+from ojs_grpc.stores.ports import Minute, Page, QueueFacts, QueueRow
+from ojs_grpc.stores.redis import keys, packing
 from ojs_grpc.stores.redis.base import RedisBase
 
 
@@ -20,6 +21,23 @@ class RedisQueues(RedisBase):
             for name, available, paused in zip(page, facts[::2], facts[1::2], strict=True)
         ]
         return Page(rows, page[-1] if len(names) > len(page) else "", len(created))
+
+    async def set_paused(self, queue: str, paused: bool, event: NewEvent, now: int) -> bool:  # noqa: FBT001
+        names = [keys.of_queue("ready", queue)]
+        changed = await self._run(
+            "set_paused", names, [*self._call(now), int(paused), *packing.describe_event(event)]
+        )
+        if changed and not paused:
+            self._tell_ready((queue,))
+        return bool(changed)
+
+    async def queue_facts(self, queue: str, now: int) -> QueueFacts | None:
+        found = await self._run("queue_facts", [keys.of_queue("ready", queue)], [now])
+        if not found:
+            return None
+        paused, available, active, scheduled, retryable, discarded, completed, rows = found
+        minutes = [Minute(*row) for row in rows]
+        return QueueFacts(bool(paused), available, active, scheduled, retryable, discarded, completed, minutes)
 
     async def _queues(self) -> dict[str, int]:
         """All queues, and when they were created."""

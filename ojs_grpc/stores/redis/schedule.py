@@ -12,8 +12,9 @@ class RedisSchedule(RedisBase):
         promoted = 0
         while True:
             most = min(limit - promoted, MOST_PROMOTED)
-            count, next_at, *queues = await self._run("promote", keys.DUE, [now, most, self._process])
-            self._tell_ready([queue.decode() for queue in queues])
+            arguments: list[str | bytes | int] = [now, most, self._process, int(self.log_events)]
+            count, next_at, queues = await self._run("promote", keys.DUE, arguments)
+            self._tell(0, queues)
             promoted += count
             if promoted >= limit or next_at is None or next_at > now:
                 return Promotion(promoted, next_at)

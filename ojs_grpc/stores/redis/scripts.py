@@ -11,7 +11,21 @@ from redis.exceptions import NoScriptError
 from ojs_grpc.stores.redis.connection import Connections
 
 FOLDER: Final = Path(__file__).parent / "lua"
-_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+_INCLUDE = re.compile(r"^-- @(include|module) (\w+)\n", re.MULTILINE)
+# A script makes all its functions anew whenever it runs, which costs more than what plain jobs need of them.
+_MODULE = """
+local {name} = (function()
+  local made
+  return function()
+    if not made then
+      made = (function()
+{text}
+      end)()
+    end
+    return made
+  end
+end)()
+"""
 
 
 class Script(NamedTuple):
@@ -23,20 +37,29 @@ class Script(NamedTuple):
 
 @cache
 def load(name: str) -> Script:
-    """Reads a command; each of its includes stands in it once, before its first use."""
-    included: set[str] = set()
+    """Reads a command; each of its includes stands in it once, before its first use.
 
-    def resolve(text: str) -> str:
-        return _INCLUDE.sub(lambda match: include(match[1]), text)
+    A module is an include that most runs don't need: it ends by returning its functions in a table, which the function
+    of its name makes when it is first called. What a module includes, others don't see.
+    """
+    text = resolve((FOLDER / f"{name}.lua").read_text(encoding="utf-8"), set())
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
-    def include(part: str) -> str:
+
+def resolve(text: str, included: set[str]) -> str:
+    """Puts in what is not among `included`, and adds that to it."""
+
+    def include(match: re.Match[str]) -> str:
+        kind, part = match.groups()
         if part in included:
             return ""
         included.add(part)
-        return resolve((FOLDER / "includes" / f"{part}.lua").read_text(encoding="utf-8"))
+        body = (FOLDER / "includes" / f"{part}.lua").read_text(encoding="utf-8")
+        if kind == "module":
+            return _MODULE.format(name=part, text=resolve(body, set(included)))
+        return resolve(body, included)
 
-    text = resolve((FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
-    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return _INCLUDE.sub(include, text)
 
 
 class Scripts:

@@ -11,10 +11,13 @@ from ojs_grpc.stores.redis import keys
 from ojs_grpc.stores.redis.connection import Connections
 from ojs_grpc.stores.redis.dead_letter import RedisDeadLetters
 from ojs_grpc.stores.redis.delivery import RedisDelivery
+from ojs_grpc.stores.redis.documents import RedisDocuments
+from ojs_grpc.stores.redis.events import RedisEvents
 from ojs_grpc.stores.redis.jobs import RedisJobs
 from ojs_grpc.stores.redis.retention import RedisRetention
 from ojs_grpc.stores.redis.schedule import RedisSchedule
 from ojs_grpc.stores.redis.subscription import Subscription
+from ojs_grpc.stores.redis.workflows import RedisWorkflows
 
 _OLDEST = (6, 2)
 # A slower reading of Redis's clock says too little about when it was taken.
@@ -23,7 +26,16 @@ _QUICK_NS = 50_000_000
 log = structlog.get_logger(__name__)
 
 
-class RedisStore(RedisJobs, RedisDelivery, RedisSchedule, RedisDeadLetters, RedisRetention):
+class RedisStore(
+    RedisJobs,
+    RedisDelivery,
+    RedisSchedule,
+    RedisDocuments,
+    RedisWorkflows,
+    RedisEvents,
+    RedisDeadLetters,
+    RedisRetention,
+):
     """Implements `Store`.
 
     Args:
@@ -40,10 +52,8 @@ class RedisStore(RedisJobs, RedisDelivery, RedisSchedule, RedisDeadLetters, Redi
         allow_eviction: bool = False,
     ) -> None:
         connections = Connections(url)
-        super().__init__(connections, silence_ms)
+        super().__init__(connections, silence_ms, rules, log_events=log_events)
         self.clock: Clock = clock or SystemClock()
-        self.log_events = log_events
-        self._rules = rules
         self._allow_eviction = allow_eviction
         self._subscription = Subscription(
             connections,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.stores.ports import Demand, Extension, Refusal
 from ojs_grpc.stores.redis import keys
 from ojs_grpc.stores.redis.base import RedisBase
@@ -18,8 +19,8 @@ _MOST_PLACES = 100_000
 class RedisWorkers(RedisBase):
     """Remembers for each worker in which partitions it claims, so that its heartbeats find what it holds."""
 
-    def __init__(self, connections: Connections, silence_ms: int) -> None:
-        super().__init__(connections, silence_ms)
+    def __init__(self, connections: Connections, silence_ms: int, rules: QueueRules, *, log_events: bool) -> None:
+        super().__init__(connections, silence_ms, rules, log_events=log_events)
         self._registered: dict[tuple[str, str], float] = {}
         """When Redis was told that a worker claims in a partition."""
 
@@ -56,7 +57,10 @@ class RedisWorkers(RedisBase):
         refusal, *extended = await self._run(
             "heartbeat",
             names,
-            [now, self.silence_ms, worker_id, worker_state, _MEMORY_MS, extend_ms, int(bool(job_id)), lease],
+            [
+                *(now, self.silence_ms, worker_id, worker_state, _MEMORY_MS, extend_ms),
+                *(int(bool(job_id)), lease, int(self.log_events)),
+            ],
         )
         jobs = [(name.decode(), deadline) for name, deadline in zip(extended[::2], extended[1::2], strict=True)]
         return Extension(jobs, refusal and Refusal(refusal[0], refusal[1], refusal[2].decode()))

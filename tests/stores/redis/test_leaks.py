@@ -1,11 +1,18 @@
 """Nothing stays behind in Redis that nobody owns."""
 
 from ojs_grpc.core import lifecycle, states
+from ojs_grpc.core.events import Kind, NewEvent
 from ojs_grpc.core.ids import PARTITIONS
-from ojs_grpc.stores.ports import IdempotencyKey, Retention, Unit
+from ojs_grpc.core.links import Links
+from ojs_grpc.core.rate_limit import QueueRules, RateLimit
+from ojs_grpc.core.unique import Unique
+from ojs_grpc.stores.ports import IdempotencyKey, Retention, Unit, Write
 from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import FakeClock
+from tests.redis_server import PrivateRedis
+from tests.signals import RecordingSignals
 from tests.store.building import (
+    DEAD_LETTER,
     RUNNING,
     VISIBILITY_MS,
     WORKER,
@@ -24,7 +31,9 @@ from tests.store.building import (
     take_one,
 )
 
-FORGET_ALL = Retention(0, 0, 0, 0, 0)
+FORGET_ALL = Retention(0, 0, 0, 0, 0, 0, 0)
+OF_QUEUES = {"queues", "seq", "lease", "facts"}
+OF_THE_LOG = {"events", "logged"}
 
 
 async def keys_left(store: RedisStore) -> set[str]:
@@ -62,12 +71,12 @@ async def test_every_end_leaves_nothing(store: RedisStore, clock: FakeClock) -> 
     for data in (await store.expired(clock.now(), 10)).jobs:
         assert await change(store, lifecycle.expire(type(mortal).FromString(data)))
     await bury(store, "queue-buried")
-    await store.delete_dead((await bury(store, "queue-deleted")).id)
+    await store.delete_dead((await bury(store, "queue-deleted")).id, clock.now())
     clock.advance(1)
     while await store.sweep(FORGET_ALL, clock.now(), 100):
         pass
 
-    assert await keys_left(store) == {"queues", "seq", "lease"}
+    assert await keys_left(store) == OF_QUEUES | OF_THE_LOG
 
 
 async def test_ids_of_every_partition_leave_nothing(store: RedisStore, clock: FakeClock) -> None:
@@ -79,4 +88,60 @@ async def test_ids_of_every_partition_leave_nothing(store: RedisStore, clock: Fa
 
     assert await store.sweep(FORGET_ALL, clock.now(), 1000) == PARTITIONS
 
-    assert await keys_left(store) == {"queues", "seq", "lease"}
+    assert await keys_left(store) == OF_QUEUES | OF_THE_LOG
+
+
+async def test_ties_leave_nothing(store: RedisStore, clock: FakeClock) -> None:
+    """Workflows, fingerprints and limits of forgotten jobs are forgotten, also of those that had to wait."""
+    limits = (RateLimit("few", concurrency=1), RateLimit("rare", claims=1, period_ms=1_000))
+    done, waiting, mortal, dead = (
+        job(),
+        job(),
+        job(expires_at=clock.now() + 1),
+        job("dead", retry=DEAD_LETTER, max_attempts=1),
+    )
+    for number, message in enumerate((done, waiting, mortal, dead)):
+        unique = Unique(bytes([number]) * 32, frozenset({states.AVAILABLE}), 0, 1)
+        await put(store, message, links=Links("workflow", unique, limits if message is not dead else ()))
+    held = await take_one(store)
+    assert await take(store, 3) == []
+    clock.advance(1)
+    await change(store, lifecycle.cancel(await see(store, waiting)))
+    await change(store, lifecycle.expire(await see(store, mortal)))
+    await ack(store, held.id)
+    await change(store, failed(await take_one(store, "dead"), clock.now()))
+    await store.delete_dead(dead.id, clock.now())
+    clock.advance(1_000)
+    await store.promote(clock.now(), 10)
+
+    ended = (await store.endings(10)).endings
+    assert await store.insert([Unit(endings=ended)], clock.now()) == [None]
+    assert len(ended) == 4
+    assert await store.sweep(FORGET_ALL, clock.now(), 100) == 3
+
+    assert await keys_left(store) == OF_QUEUES | OF_THE_LOG
+
+
+async def test_deleted_documents_leave_nothing(store: RedisStore, clock: FakeClock) -> None:
+    """Of a document only the counter of versions stays."""
+    for data in (b"data", None):
+        writes = [Write(kind, "name", None, data, clock.now()) for kind in ("cron", "workflow")]
+        assert await store.insert([Unit(writes=writes)], clock.now()) == [None]
+
+    assert await keys_left(store) == {"version"}
+
+
+async def test_a_store_without_a_log_writes_none(server: PrivateRedis, clock: FakeClock) -> None:
+    """Told not to log, a store leaves no trace of events in Redis."""
+    store = RedisStore(server.url, clock=clock, silence_ms=30_000, rules=QueueRules(), log_events=False)
+    await store.open(RecordingSignals())
+    await put(store, job(), job(scheduled_at=clock.now() + 1))
+    await ack(store, (await take_one(store)).id)
+    await store.log([NewEvent(Kind.WORKER_STARTED, WORKER)], clock.now())
+    await store.set_paused("queue", True, NewEvent(Kind.QUEUE_PAUSED, "queue"), clock.now())  # noqa: FBT003 - the contract
+
+    left = await keys_left(store)
+    await store.close()
+
+    assert not left & OF_THE_LOG
+    assert left >= OF_QUEUES

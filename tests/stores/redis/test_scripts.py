@@ -29,7 +29,7 @@ def test_what_is_included_stands_once(path: Path) -> None:
     text = scripts.load(path.stem).text
 
     functions = re.findall(r"^local function (\w+)", text, re.MULTILINE)
-    assert "@include" not in text
+    assert not re.search(r"^-- @", text, re.MULTILINE)
     assert len(functions) == len(set(functions))
 
 
@@ -37,7 +37,8 @@ def test_every_include_is_used() -> None:
     """No include is left over."""
     texts = [path.read_text() for path in (*COMMANDS, *INCLUDES)]
 
-    assert all(any(f"-- @include {path.stem}\n" in text for text in texts) for path in INCLUDES)
+    wanted = {name for text in texts for name in re.findall(r"^-- @(?:include|module) (\w+)$", text, re.MULTILINE)}
+    assert wanted == {path.stem for path in INCLUDES}
 
 
 def test_states_have_their_values() -> None:
@@ -56,16 +57,22 @@ def test_states_have_their_values() -> None:
 def test_key_names_are_known() -> None:
     """Every name that a command puts behind a prefix is listed in keys.py, and every listed one is used."""
     lua = "\n".join(path.read_text() for path in (*COMMANDS, *INCLUDES))
-    used = set(re.findall(r"(?:prefix|own|9\)|\}:') ?\.\. '([a-z]+)", lua)) | set(
-        re.findall(r"\}:([a-z]+):' \.\.", lua)
+    used = set(re.findall(r"(?:prefix|own|9\)|ARGV\[arg\]|\}:') ?\.\. '([a-z]+)", lua)) | set(
+        re.findall(r"\}:([a-z]+):?'", lua)
     )
     source = Path(keys.__file__).read_text()
-    listed = {
-        name
-        for line in re.findall(r"^    (\S.*?) {1,}(?:string|hash|zset|set|list) ", source, re.MULTILINE)
-        for name in re.findall(r"([a-z]+)(?::<\w+>)?", line.replace("<", ":<").replace("::<", ":<"))
-    }
-    made_in_python = {"places", "idem", "claimed", "queues"}
+    lines = re.findall(r"^    (\S.*?) +(?:string|hash|zset|set|list|stream) ", source, re.MULTILINE)
+    listed = {name.partition(":")[0] for line in lines for name in line.split()}
+    made_in_python = {"places", "idem", "claimed", "queues", "documents"}
 
     assert used <= listed
     assert listed - made_in_python <= used
+
+
+def test_a_module_keeps_its_includes() -> None:
+    """What a module includes stands inside it, once, and again for those outside that include it too."""
+    text = scripts.resolve("-- @include states\n-- @module links\n-- @include effects\n", set())
+
+    inside, outside = text.split("end)()\n", 1)
+    assert text.count("local SCHEDULED, ") == 1
+    assert inside.count("local function announce(") == outside.count("local function announce(") == 1

@@ -10,17 +10,22 @@
 -- ARGV[6]   extend_ms, 0 for each job's visibility time
 -- ARGV[7]   1 if a job is named, else 0
 -- ARGV[8]   the lease it must have, 0 if not given
+-- ARGV[9]   1 to log events, else 0
 --
 -- Result: false, or why the named job was refused: its state (0: there is no such job), lease and worker; then id and
 -- new deadline of each job that was extended.
 
 -- @include states
 -- @include find
--- @include lease
+-- @include holder
+-- @include beat
+-- @include later
+-- @include log
 
 local now, silence_ms, worker = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local extend_ms, named = tonumber(ARGV[6]), ARGV[7] == '1' and KEYS[#KEYS]
 local result = { false }
+is_logging = ARGV[9] == '1'
 
 local function extend(key, prefix, id, head, by, beat)
   decode(head)
@@ -56,6 +61,7 @@ local function extend_named(lease)
     return { job.state, job.lease, holder }
   end
   extend(key, prefix, id, head, extend_ms, (last_beat(prefix, holder)))
+  log_job(prefix, key, head, JOB_HEARTBEAT, job.due_at, holder ~= '' and holder or worker)
   return false
 end
 
@@ -73,4 +79,5 @@ if beats > 0 then
   redis.call('PEXPIRE', KEYS[beats + 1], ARGV[5])
 end
 send_all()
+write_log(now)
 return result

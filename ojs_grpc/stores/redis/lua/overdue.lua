@@ -8,7 +8,7 @@
 -- Result: when the next one will be, false if there is none; then the record and the worker of each.
 
 -- @include earliest
--- @include lease
+-- @include holder
 
 local now, most, room = tonumber(ARGV[1]), 2 * tonumber(ARGV[2]), tonumber(ARGV[3])
 local result = { false }

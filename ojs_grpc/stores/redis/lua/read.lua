@@ -6,7 +6,7 @@
 
 -- @include states
 -- @include find
--- @include lease
+-- @include holder
 
 local result = {}
 for place, name in ipairs(KEYS) do

@@ -7,6 +7,7 @@
 -- ARGV[4]   keep at most so many of a queue: completed and cancelled jobs,
 -- ARGV[5]   dead letters
 -- ARGV[6]   remove at most so many in all
+-- ARGV[7]   now
 --
 -- Result: how many were removed.
 
@@ -18,13 +19,15 @@ local NO_LIMIT = 2 ^ 53
 local CHUNK = 100
 local limit, removed = tonumber(ARGV[6]), 0
 
--- When a listed job ended; nil if it is gone, or in a state that this list is not about, because it started over.
+-- Reads a listed job; when it ended, nil if it is gone, or in a state that this list is not about, because it started over.
 local function ended_at(prefix, id, states)
-  local head = redis.call('GETRANGE', prefix .. 'j:' .. id, 0, ENDED_AT + 7)
+  local key = prefix .. 'j:' .. id
+  local head = redis.call('GETRANGE', key, 0, HEAD_SIZE - 1)
   if head == '' or not states[string.byte(head)] then
     return nil
   end
-  return (struct.unpack('<i8', head, ENDED_AT + 1))
+  decode(head, key)
+  return job.ended_at
 end
 
 -- Removes from the old end of a list, to which jobs are added in the order in which they end.
@@ -57,8 +60,11 @@ local function sweep_dead(key, time, most)
   local old = redis.call('ZCOUNT', key, '-inf', time)
   local count = math.min(math.max(excess, old, 0), limit - removed)
   if count > 0 then
+    local prefix = string.sub(key, 1, 9)
     for _, id in ipairs(redis.call('ZRANGE', key, 0, count - 1)) do
-      forget(string.sub(key, 1, 9), id)
+      if ended_at(prefix, id, { [DISCARDED] = true }) then
+        forget(prefix, id)
+      end
     end
     redis.call('ZREMRANGEBYRANK', key, 0, count - 1)
     removed = removed + count
@@ -70,4 +76,5 @@ for place = 1, #KEYS, 3 do
   sweep_list(KEYS[place + 1], { [DISCARDED] = true }, tonumber(ARGV[2]), NO_LIMIT)
   sweep_dead(KEYS[place + 2], ARGV[3], tonumber(ARGV[5]))
 end
+write_facts(tonumber(ARGV[7]))
 return removed

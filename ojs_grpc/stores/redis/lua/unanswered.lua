@@ -8,7 +8,8 @@
 -- Result: the record and the worker of each job that is still active under such a lease.
 
 -- @include states
--- @include lease
+-- @include record
+-- @include holder
 
 local lost, result = {}, {}
 for place = 3, #ARGV do

@@ -1,8 +1,9 @@
+-- @include some
+
 -- Several sorted sets of ids by time, read as one, earliest first: `watch` them, then `next_until` and `next_time`.
 -- What is read stays in its set.
 
 local READ_AHEAD = 64
-local GROUP = 16
 -- One for each set that has something left to read, the earliest last.
 local sources = {}
 
@@ -19,16 +20,10 @@ local function advance(source)
 end
 
 local function watch(keys)
-  for first = 1, #keys, GROUP do
-    local last = math.min(first + GROUP - 1, #keys)
-    -- Most are empty; to ask so of many at once is cheaper.
-    if redis.call('EXISTS', unpack(keys, first, last)) > 0 then
-      for place = first, last do
-        local page = redis.call('ZRANGE', keys[place], 0, 0, 'WITHSCORES')
-        if page[1] then
-          sources[#sources + 1] = { key = keys[place], page = page, at = 1, offset = 1, time = tonumber(page[2]) }
-        end
-      end
+  for _, place in ipairs(some(keys)) do
+    local page = redis.call('ZRANGE', keys[place], 0, 0, 'WITHSCORES')
+    if page[1] then
+      sources[#sources + 1] = { key = keys[place], page = page, at = 1, offset = 1, time = tonumber(page[2]) }
     end
   end
   table.sort(sources, function(one, other) return one.time > other.time end)

@@ -1,6 +1,7 @@
 -- @include states
 -- @include record
 -- @include later
+-- @include facts
 
 -- Lists `job`, which has just become terminal, where retention finds it, and takes it out of the TTL index.
 local function finish(prefix, id, now)

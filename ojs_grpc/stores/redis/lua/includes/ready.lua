@@ -1,14 +1,15 @@
 -- @include later
+-- @include effects
+-- @include facts
+-- @module lanes
 
 -- Priority first, then the order of becoming available: rank (100 - priority, 0 to 200) and a sequence number make one
 -- exact double.
 local PRIORITY_STEP = 2 ^ 44
 local lines = {}
--- Whether anybody but the caller listens. A process that is alone would pay more for hearing itself than for all else.
-local others
 
--- Puts a job at the end of its priority in its queue, once `open_lines` is called.
-local function line_up(prefix, queue, rank, id)
+-- Puts a job at the end of its priority in its queue, once `open_lines` is called; `links` as of `job`.
+local function line_up(prefix, queue, rank, id, links)
   local line = lines[queue]
   if not line then
     line = { prefix = prefix, ids = {}, ranks = {} }
@@ -17,30 +18,53 @@ local function line_up(prefix, queue, rank, id)
   local place = #line.ids + 1
   line.ids[place] = id
   line.ranks[place] = rank
+  if links and links.limits ~= '' then
+    line.limits = line.limits or {}
+    line.limits[place] = links.limits
+  end
 end
 
--- Makes available what was lined up, and tells every process which queues were empty before; `process` is the caller,
--- which knows already. Returns the names of the queues.
+-- The members of a queue's line, and of its lanes by limits, as ZADD takes them.
+local function members_of(line, sequence)
+  local main, laned, limits = {}, {}, line.limits or {}
+  for place, id in ipairs(line.ids) do
+    local members = main
+    if limits[place] then
+      members = laned[limits[place]] or {}
+      laned[limits[place]] = members
+    end
+    local size = #members
+    members[size + 1] = line.ranks[place] * PRIORITY_STEP + sequence + place
+    members[size + 2] = id
+  end
+  return main, laned
+end
+
+-- Makes available what was lined up, and tells every process which queues were empty before; `process` is the caller.
 local function open_lines(process)
-  local queues = {}
   for queue, line in pairs(lines) do
     local ready = line.prefix .. 'ready:' .. queue
     local count = #line.ids
     local sequence = redis.call('INCRBY', line.prefix .. 'seq', count) - count
-    local members = {}
-    for place = 1, count do
-      members[2 * place - 1] = line.ranks[place] * PRIORITY_STEP + sequence + place
-      members[2 * place] = line.ids[place]
+    local main, by_limits = members_of(line, sequence)
+    send('ZADD', ready, main)
+    local was_empty = #main > 0 and redis.call('ZCARD', ready) == #main / 2
+    for limits, members in pairs(by_limits) do
+      was_empty = lanes().add_to_lane(line.prefix, queue, limits, members) or was_empty
     end
-    send('ZADD', ready, members)
-    if others == nil then
-      others = redis.call('PUBSUB', 'NUMSUB', 'ojs:ready')[2] > 1
+    if was_empty then
+      announce(queue, process)
     end
-    if others and redis.call('ZCARD', ready) == count then
-      redis.call('PUBLISH', 'ojs:ready', process .. ' ' .. queue)
-    end
-    queues[#queues + 1] = queue
+    opened[queue] = true
   end
   lines = {}
-  return queues
+end
+
+-- Takes `job`, which is available, out of its line.
+local function leave_line(prefix, id)
+  if job.links and job.links.limits ~= '' then
+    lanes().leave_lane(prefix, id)
+  else
+    later('ZREM', prefix .. 'ready:' .. job.queue, id)
+  end
 end
