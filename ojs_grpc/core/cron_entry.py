@@ -128,6 +128,16 @@ def make_job(entry: CronEntry, scheduled_at: int, reader: EnvelopeReader, now: i
     return _one_at_once(job, entry.name) if entry.overlap_policy == ENQUEUE else job
 
 
+def brief(data: bytes) -> bytes:
+    """A serialised entry without what may make it large: `args`, `options.meta` and `recent_jobs`."""
+    entry = CronEntry.FromString(data)
+    for field in ("args", "recent_jobs"):
+        entry.ClearField(field)
+    if entry.HasField("options"):
+        entry.options.ClearField("meta")
+    return entry.SerializeToString()
+
+
 def next_run_of(entry: CronEntry) -> int:
     """When the entry runs next, 0 for never."""
     return timestamp_ms(entry.next_run_at) if entry.HasField("next_run_at") else 0

@@ -25,8 +25,10 @@ log = structlog.get_logger(__name__)
 
 # To decide about so many takes some 10 ms, in which nobody else gets a turn.
 _CHUNK = 50
+# Duplicates show one by one. A run that would have to replace more of them is skipped, or it might never come.
+_MOST_REPLACED = 40
 # A turn that the store refuses is followed by another one; what is refused so often waits for the next look.
-_ROUNDS = 5
+_ROUNDS = _MOST_REPLACED + 5
 _AGAIN_MS = 10
 _BROKEN_MS = 3_600_000
 _MANY_WAITING = 2
@@ -127,7 +129,8 @@ class CronFirer:
         """What the job's unique policy says of a duplicate."""
         links = due.turn.jobs[0].links
         action = links.unique.on_conflict if links is not None and links.unique is not None else 0
-        if action not in (REPLACE, REPLACE_EXCEPT_SCHEDULE) or duplicate.state in states.TERMINAL:
+        replaces = action in (REPLACE, REPLACE_EXCEPT_SCHEDULE) and len(due.replaced) < _MOST_REPLACED
+        if not replaces or duplicate.state in states.TERMINAL:
             return due._replace(turn=due.tick.skip(Reason.DUPLICATE, duplicate.id))
         replaced = (*due.replaced, duplicate)
         return due._replace(turn=due.tick.run(self._reader, replaced), replaced=replaced)

@@ -15,6 +15,7 @@ from ojs_grpc_pb.v1.workflow_pb2 import WORKFLOW_STATE_RUNNING, Workflow
 from ojs_grpc.core.duration import timestamp_ms
 from ojs_grpc.core.workflow.progress import Progress
 from ojs_grpc.core.workflow.record import KIND, OPEN
+from ojs_grpc.errors import QueueFull
 from ojs_grpc.maintenance.workflow_turn import Turn
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
@@ -26,10 +27,14 @@ _LOT = 500
 # The ended jobs of a lot, with their arguments and results; endings beyond that are left to the next one.
 _LOT_BYTES = 16 * 1024 * 1024
 _FIRST_JOBS = 32
+# Jobs released and called off at once, and what those released find; those of at least one workflow.
+_LOT_CHANGES = 2000
+_LOT_CONTEXT_BYTES = 16 * 1024 * 1024
+_PREPARED_AT_ONCE = 16
 _CHUNK = 100
 # Workflows that it remembers as it wrote them, since it is likely to meet them again at once.
 _REMEMBERED = 8
-# So often others may be faster before the endings are left to them.
+# So often others may be faster, or queues be full, before what is left waits for a later turn.
 _ROUNDS = 5
 # After each turn it rests as long as that took, up to this: when much ends, more of it ends meanwhile.
 _REST_MS = 20
@@ -74,27 +79,38 @@ class WorkflowAdvancer:
     async def _advance(self, first: _Endings) -> bool:
         """Advances each of these workflows; whether there is more to do for one of them."""
         endings, unfinished = dict(first), False
-        for _ in range(_ROUNDS):
+        rooms: dict[str, dict[str, int] | None] = {}
+        for rounds_left in reversed(range(_ROUNDS)):
             if not endings:
                 break
             now = self._store.clock.now()
-            turns, forgotten = await self._begin(endings)
-            await self._see_through(turns, now)
+            begun, forgotten = await self._begin(endings, rooms)
+            turns = await self._see_through(begun, now)
             units = [turn.unit(now) for turn in turns]
             if forgotten:
                 units.append(Unit(endings=forgotten))
             outcomes = await self._changes.commit(units, now)
-            unfinished = unfinished or any(turn.unfinished for turn in turns)
+            unfinished = unfinished or len(turns) < len(begun) or any(turn.unfinished for turn in turns)
             endings = {}
             for turn, outcome in zip(turns, outcomes, strict=False):
                 if outcome is None:
                     self._remember(turn)
-                else:
-                    endings[turn.workflow_id] = turn.endings
+                    continue
+                endings[turn.workflow_id] = turn.endings
+                if isinstance(outcome, QueueFull):
+                    known = rooms.get(turn.workflow_id) or {}
+                    # The endings must not wait until it is known of each of many queues.
+                    rooms[turn.workflow_id] = known | _room(outcome) if rounds_left > 1 else None
         return unfinished or bool(endings)
 
-    async def _begin(self, endings: _Endings) -> tuple[list[Turn], list[Ending]]:
-        """Turns for the workflows that run, and the endings that concern no such workflow."""
+    async def _begin(
+        self, endings: _Endings, rooms: Mapping[str, Mapping[str, int] | None]
+    ) -> tuple[list[Turn], list[Ending]]:
+        """Turns for the workflows that run, and the endings that concern no such workflow.
+
+        Args:
+            rooms: by workflow, as far as queues were too full for it: as in `Turn`.
+        """
         turns: list[Turn] = []
         forgotten: list[Ending] = []
         documents = await self._store.documents(KIND, list(endings))
@@ -103,7 +119,8 @@ class WorkflowAdvancer:
             if document is None or progress is None:
                 forgotten += own
             else:
-                turns.append(Turn(document, progress, own, self._retention_ms, tell=self._store.log_events))
+                room = rooms.get(document.name, {})
+                turns.append(Turn(document, progress, own, self._retention_ms, room, tell=self._store.log_events))
         return turns, forgotten
 
     def _recall(self, document: Document) -> Progress | None:
@@ -120,17 +137,24 @@ class WorkflowAdvancer:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[turn.workflow_id] = (turn.data, turn.progress)
 
-    async def _see_through(self, turns: Sequence[Turn], now: int) -> None:
-        """Gives turns all that they have to know."""
+    async def _see_through(self, turns: Sequence[Turn], now: int) -> Sequence[Turn]:
+        """Gives turns all that they have to know; the first ones, as many as have room in one commit."""
         ended = dict.fromkeys(job_id for turn in turns for job_id in turn.ended())
         jobs = await self._read_some(list(ended))
         for turn in turns:
             turn.end(jobs, now)
+        turns = _within(_LOT_CHANGES, turns)
         while unseen := [job_id for turn in turns for job_id in turn.unseen()]:
             jobs = await self._read(unseen)
             for turn in turns:
                 turn.see(jobs, now)
-        await asyncio.gather(*(turn.prepare(self._store, now) for turn in turns))
+        context_bytes = 0
+        for start in range(0, len(turns), _PREPARED_AT_ONCE):
+            if context_bytes > _LOT_CONTEXT_BYTES:
+                return turns[:start]
+            some = turns[start : start + _PREPARED_AT_ONCE]
+            context_bytes += sum(await asyncio.gather(*(turn.prepare(self._store, now) for turn in some)))
+        return turns
 
     async def _read(self, job_ids: Sequence[str]) -> dict[str, Job | None]:
         found = await self._store.read(job_ids) if job_ids else ()
@@ -174,6 +198,21 @@ class WorkflowAdvancer:
         if until <= now:
             return Write(KIND, document.name, document.version, None)
         return Write(KIND, document.name, document.version, document.data, until)
+
+
+def _within(changes: int, turns: Sequence[Turn]) -> Sequence[Turn]:
+    """The first turns that make about so many changes."""
+    for place, turn in enumerate(turns):
+        if changes <= 0:
+            return turns[:place]
+        changes -= len(turn.progress.ready) + len(turn.progress.called_off)
+    return turns
+
+
+def _room(full: QueueFull) -> dict[str, int]:
+    """How many jobs the queue has room for."""
+    facts = full.details
+    return {facts["queue"]: max(int(facts["max_depth"]) - int(facts["depth"]), 0)}
 
 
 def _by_workflow(endings: Sequence[Ending]) -> _Endings:

@@ -25,6 +25,8 @@ from ojs_grpc.stores.ports import Document, Ending, Store, Unit, Write
 
 # What the jobs released by one unit find of the steps before them, all together; the rest is released by the next one.
 _CONTEXT_BYTES = 8 * context.MAX_BYTES
+# What a full queue has no room for is tried again after this time.
+_FULL_MS = 1000
 # Kept results read at once; each may be as large as a result may be.
 _RESULTS_CHUNK = 64
 
@@ -35,6 +37,7 @@ class Turn:
     Args:
         document: what `progress` is about; it moves on from there.
         retention_ms: how long the workflow is kept once it has ended.
+        room: how many jobs each of these queues has room for, None if none has any; the rest is left for a later turn.
         tell: whether events are wanted.
 
     Attributes:
@@ -42,7 +45,14 @@ class Turn:
     """
 
     def __init__(
-        self, document: Document, progress: Progress, endings: Sequence[Ending], retention_ms: int, *, tell: bool
+        self,
+        document: Document,
+        progress: Progress,
+        endings: Sequence[Ending],
+        retention_ms: int,
+        room: Mapping[str, int] | None,
+        *,
+        tell: bool,
     ) -> None:
         self.endings = endings
         self.progress = progress
@@ -50,6 +60,8 @@ class Turn:
         self._document = document
         self._workflow = progress.workflow
         self._retention_ms = retention_ms
+        self._room = None if room is None else dict(room)
+        self._wait_ms = 0 if room == {} else _FULL_MS
         self._tell = tell
         self._left = False
         self._jobs: dict[str, Job | None] = {}
@@ -95,13 +107,15 @@ class Turn:
             elif job.state in states.TERMINAL:
                 self._end(job_id, job.state, job, now)
 
-    async def prepare(self, store: Store, now: int) -> None:
-        """Makes up what the released steps find, and the end of the workflow if this is it."""
+    async def prepare(self, store: Store, now: int) -> int:
+        """Makes up what the released steps find, and the end of the workflow if this is it; the size of the former."""
         room = _CONTEXT_BYTES
         shared: dict[tuple[int, ...], Struct] = {}
         for place in self.progress.ready:
             if room <= 0:
                 break
+            if not self._takes(place):
+                continue
             parents = tuple(self.progress.parents[place])
             if parents not in shared:
                 shared[parents] = await self._context(place, store)
@@ -109,6 +123,7 @@ class Turn:
             room -= shared[parents].ByteSize()
         if not self.progress.remaining:
             await self._finish(store, now)
+        return _CONTEXT_BYTES - room
 
     def unit(self, now: int) -> Unit:
         """What has to be done, unless the workflow has changed meanwhile; to be asked for once, at the end."""
@@ -116,7 +131,7 @@ class Turn:
             return Unit(endings=self.endings)
         changes = [*self._admissions(now), *self._cancellations()]
         if self.progress.remaining:
-            writes, due_at = self._kept_results(), now if self.progress.ready else 0
+            writes, due_at = self._kept_results(), now + self._wait_ms if self.progress.ready else 0
         else:
             writes, due_at = forget_results(self._workflow), now + self._retention_ms
         self.data = self._workflow.SerializeToString()
@@ -126,7 +141,17 @@ class Turn:
     @property
     def unfinished(self) -> bool:
         """Whether there is more to do than the unit does."""
-        return self._left or bool(self.progress.ready)
+        return self._left or (bool(self.progress.ready) and not self._wait_ms)
+
+    def _takes(self, place: int) -> bool:
+        """Whether the queue of a step's job has room for it, which is taken."""
+        job = self._jobs[self.progress.steps[place].job_id]
+        if self._room is None or job is None:
+            return False
+        left = self._room.get(job.queue)
+        if left is not None:
+            self._room[job.queue] = left - 1
+        return left is None or left > 0
 
     def _end(self, job_id: str, job_state: int, job: Job | None, now: int) -> None:
         place = self.progress.find(job_id)
@@ -150,10 +175,7 @@ class Turn:
         if failed is None:
             self._events.append(events.completed(self._workflow))
             return
-        if failed.job_id not in self._jobs:
-            (data,) = await store.read([failed.job_id])
-            self._jobs[failed.job_id] = None if data is None else Job.FromString(data)
-        self._events.append(events.failed(self._workflow, failed, self._jobs[failed.job_id]))
+        self._events.append(events.failed(self._workflow, failed, await self._job(failed.job_id, store)))
 
     def _admissions(self, now: int) -> Iterator[Transition]:
         for place, found in self._contexts.items():
@@ -170,6 +192,8 @@ class Turn:
 
     def _kept_results(self) -> list[Write]:
         """Keeps the results that steps are still to get, since jobs may be forgotten before (behaviour section 4.4)."""
+        if self._workflow.type == CHAIN:
+            return []
         steps = self.progress.steps
         return [
             Write(RESULT_KIND, result_name(self._workflow.id, steps[place].job_id), None, self._results[place])
@@ -182,7 +206,7 @@ class Turn:
 
     async def _context(self, place: int, store: Store) -> Struct:
         if self._workflow.type == CHAIN:
-            return self._chain_context(place)
+            return await self._chain_context(place, store)
         steps, parents = self.progress.steps, self.progress.parents[place]
         await self._read_results(parents, store)
         return context.gather([(steps[parent].id, self._results.get(parent, b"")) for parent in parents])
@@ -205,7 +229,7 @@ class Turn:
             if size > context.MAX_BYTES:
                 return
 
-    def _chain_context(self, place: int) -> Struct:
+    async def _chain_context(self, place: int, store: Store) -> Struct:
         """What the step before got, and its result."""
         steps = self.progress.steps
         earlier: list[str] = []
@@ -214,8 +238,18 @@ class Turn:
             earlier.append(steps[parents[0]].id)
             parents = self.progress.parents[parents[0]]
         earlier.reverse()
-        job = self._jobs[steps[last].job_id] if len(earlier) > 1 else None
-        results = context.handed_on(job) if job is not None else []
+        job = await self._job(steps[last].job_id, store)
+        if job is None:
+            return context.gather((step_id, b"") for step_id in earlier)
+        # The first step got nothing, whatever its own `meta` says.
+        results = context.handed_on(job)[: len(earlier) - 1]
         results += [b""] * (len(earlier) - 1 - len(results))
-        full = job is not None and context.is_full(job)
-        return context.gather(zip(earlier, [*results, self._results[last]], strict=True), full=full)
+        full = len(earlier) > 1 and context.is_full(job)
+        return context.gather(zip(earlier, [*results, context.result_of(job)], strict=True), full=full)
+
+    async def _job(self, job_id: str, store: Store) -> Job | None:
+        """A job that this turn has perhaps not seen."""
+        if job_id not in self._jobs:
+            (data,) = await store.read([job_id])
+            self._jobs[job_id] = None if data is None else Job.FromString(data)
+        return self._jobs[job_id]

@@ -16,7 +16,8 @@ KIND = "cron"
 
 # Each lost race means that another change of the same entry went through.
 _ATTEMPTS = 20
-_PAGE = 500
+# Entries read at once; each may be as large as a job.
+_PAGE = 100
 
 
 class Crons:
@@ -26,6 +27,7 @@ class Crons:
         self._store = store
         self._changes = changes
         self._reader = EnvelopeReader(defaults)
+        self._reply_bytes = defaults.limits.reply_bytes
         self.alarm = Alarm()
         """Rings when an entry is due."""
 
@@ -71,12 +73,18 @@ class Crons:
         raise StoreError(f"cron entry {name} kept changing")
 
     async def list(self) -> Sequence[bytes]:
-        """All entries by name, as serialised `CronEntry`s."""
+        """All entries by name, as serialised `CronEntry`s.
+
+        If they are too large together for one reply, what makes them large is left out, see `cron_entry.brief`.
+        """
         entries: list[bytes] = []
-        after = ""
+        after, brief = "", False
         while True:
             page = await self._store.list_documents(KIND, after, _PAGE)
-            entries += [document.data for document in page.rows]
+            rows = [document.data for document in page.rows]
+            entries += map(cron_entry.brief, rows) if brief else rows
+            if not brief and sum(map(len, entries)) > self._reply_bytes:
+                entries, brief = list(map(cron_entry.brief, entries)), True
             after = page.next_cursor
             if not after:
                 return entries

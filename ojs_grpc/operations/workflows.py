@@ -19,7 +19,7 @@ from ojs_grpc_pb.v1.workflow_pb2 import (
 
 from ojs_grpc.core import lifecycle, states
 from ojs_grpc.core.duration import to_timestamp
-from ojs_grpc.core.envelope import Defaults, EnvelopeReader
+from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob
 from ojs_grpc.core.ids import is_id
 from ojs_grpc.core.workflow import definition, events
 from ojs_grpc.core.workflow.record import KIND, OPEN, RESULT_KIND, call_off, kept_results, show
@@ -33,7 +33,6 @@ _ATTEMPTS = 20
 # Jobs read or cancelled at once.
 _CHUNK = 200
 _REASON_CHARS = 1000
-
 
 _RELEASED = {WORKFLOW_STEP_STATE_PENDING, WORKFLOW_STEP_STATE_ACTIVE}
 _RUNS_OR_ENDED = states.TERMINAL | {states.ACTIVE}
@@ -72,10 +71,7 @@ class Workflows:
         )
         (outcome,) = await self._changes.commit([unit], now)
         if isinstance(outcome, Duplicates):
-            place, job = next(iter(outcome.jobs.items()))
-            duplicate = DuplicateJob(Job.FromString(job).id)
-            duplicate.details["index"] = str(place)
-            raise duplicate
+            raise _refused(outcome, jobs)
         if isinstance(outcome, OJSError):
             raise outcome
         if outcome is not None:
@@ -182,6 +178,16 @@ async def _cancel_steps(
 async def _read(store: Store, steps: Sequence[WorkflowStepStatus]) -> list[Job | None]:
     found = await store.read([step.job_id for step in steps])
     return [None if data is None else Job.FromString(data) for data in found]
+
+
+def _refused(duplicates: Duplicates, jobs: Sequence[NewJob]) -> DuplicateJob:
+    """The refusal for the first of these jobs that has a duplicate."""
+    place = min(duplicates.jobs)
+    existing, links = Job.FromString(duplicates.jobs[place]), jobs[place].links
+    key = links.unique.fingerprint.hex() if links is not None and links.unique is not None else ""
+    error = DuplicateJob(existing.id, states.state_name(existing.state), key)
+    error.details["index"] = str(place)
+    return error
 
 
 def _not_running(workflow: Workflow) -> WorkflowEnded:

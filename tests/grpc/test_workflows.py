@@ -162,7 +162,10 @@ async def test_cancel(everywhere: Service) -> None:
         ([], ["steps"]),
         ([step("a", "b"), step("b", "a")], ["steps[0].depends_on"]),
         ([step("a"), step("b", "x")], ["steps[1].depends_on[0]"]),
-        ([step("a"), step("b", "a", meta=objects({"ojs.workflow.trigger": "never"}))], ["steps[1].options.meta"]),
+        (
+            [step("a"), step("b", "a", meta=objects({"ojs.workflow.trigger": "never"}))],
+            ['steps[1].options.meta["ojs.workflow.trigger"]'],
+        ),
         ([step("a"), step("b", "a", queue="Q", priority=101)], ["steps[1].options.queue", "steps[1].options.priority"]),
     ],
 )

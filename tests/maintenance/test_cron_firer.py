@@ -13,8 +13,9 @@ from ojs_grpc_pb.v1.service_pb2 import CronEntry, RegisterCronRequest
 from structlog.testing import capture_logs
 
 from ojs_grpc.core import lifecycle, states
+from ojs_grpc.core.cron_entry import make_job
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
-from ojs_grpc.core.envelope import Defaults
+from ojs_grpc.core.envelope import Defaults, EnvelopeReader
 from ojs_grpc.core.events import Kind
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.members import time_text
@@ -341,6 +342,22 @@ async def test_a_duplicate_to_replace(rig: Rig, minute_later: Minute) -> None:
     assert replaced.state == states.CANCELLED
     assert (await rig.last_job()).state == states.AVAILABLE
     assert await counts(rig.store) == {"default": 1}
+
+
+@pytest.mark.parametrize(("twins", "runs", "left"), [(40, 1, 1), (41, 0, 41)])
+async def test_many_duplicates_to_replace(rig: Rig, minute_later: Minute, twins: int, runs: int, left: int) -> None:
+    """There may be many, where their own policies allowed it. The entry goes on in any case."""
+    await rig.register(overlap_policy="allow", options=unique(job_pb2.UNIQUE_CONFLICT_ACTION_REPLACE))
+    entry = await rig.entry()
+    entry.options.unique.states.append(job_pb2.JOB_STATE_ACTIVE)
+    reader, now = EnvelopeReader(Defaults()), rig.store.clock.now()
+    await rig.changes.commit([Unit(jobs=[make_job(entry, now, reader, now)]) for _ in range(twins)], now)
+
+    await minute_later()
+
+    entry = await rig.entry()
+    assert (entry.run_count, timestamp_ms(entry.next_run_at)) == (runs, START + 2 * MINUTE)
+    assert await counts(rig.store) == {"default": left}
 
 
 async def test_a_full_queue(rig: Rig, minute_later: Minute) -> None:

@@ -1,7 +1,7 @@
 """The duty that lets workflows go on, on every store (behaviour section 4; section 24, traps 9 to 12, 58 and 60)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,15 +10,18 @@ from ojs_grpc_pb.v1.workflow_pb2 import WorkflowStep
 
 from ojs_grpc.core import lifecycle, states
 from ojs_grpc.core.duration import to_duration, to_timestamp
+from ojs_grpc.core.rate_limit import QueueRule, QueueRules
 from ojs_grpc.core.workflow import context
 from ojs_grpc.core.workflow.primitives import batch, chain, group
 from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.maintenance import workflow_advancer, workflow_turn
 from ojs_grpc.maintenance.expirer import Expirer
 from ojs_grpc.operations.alarm import Alarm
+from ojs_grpc.stores import open_store
 from ojs_grpc.stores.ports import Completion, Outcome, Retention, Store, Unit
 from tests.clock import START, FakeClock
 from tests.operations.workflow_rig import RETENTION_MS, Rig, context_of, step
+from tests.signals import RecordingSignals
 from tests.store.building import counts, failed, reap, take
 
 SECOND = 1000
@@ -300,6 +303,29 @@ async def test_many_steps_with_large_results(rig: Rig, monkeypatch: pytest.Monke
     assert await rig.kept_results() == 0
 
 
+@pytest.mark.parametrize("bound", ["_LOT_CHANGES", "_LOT_CONTEXT_BYTES"])
+async def test_many_workflows_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    """Are advanced a few at a time, however much of theirs ends together, and each of them in the end."""
+    monkeypatch.setattr(workflow_advancer, bound, 100)
+    monkeypatch.setattr(workflow_advancer, "_PREPARED_AT_ONCE", 2)
+    names = [f"s{number}" for number in range(9)]
+    created = [await rig.create(step("a"), *(step(name, "a", queue="next") for name in names)) for _ in range(40)]
+    await rig.complete(*["a"] * 40, result={"x": "x" * 10})
+    largest, insert = 0, rig.store.insert
+
+    async def measure(units: Sequence[Unit], now: int) -> list[Outcome]:
+        nonlocal largest
+        largest = max(largest, sum(len(unit.changes) for unit in units))
+        return await insert(units, now)
+
+    monkeypatch.setattr(rig.store, "insert", measure)
+    await rig.advance()
+
+    assert 0 < largest <= 108
+    assert (await counts(rig.store))["next"] == 360
+    assert {await rig.state(workflow.id) for workflow in created} == {"running"}
+
+
 # Races and crashes
 
 
@@ -451,6 +477,86 @@ async def test_large_jobs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     for workflow in created:
         found = context_of(await rig.job(workflow, "end"))
         assert found["results"] == [{"x": "x" * 400}] * 9
+
+
+# Full queues
+
+
+@pytest.fixture
+async def bounded(url: str, clock: FakeClock) -> AsyncIterator[Rig]:
+    """Around an empty store whose queues hold two jobs at most; those of the steps in the tests are not bounded."""
+    free = {name: QueueRule() for name in "abc"}
+    store = open_store(url, clock=clock, rules=QueueRules(QueueRule(max_depth=2), free))
+    await store.open(RecordingSignals())
+    yield Rig(store)
+    await store.close()
+
+
+async def test_a_full_queue_holds_back_what_has_no_room(bounded: Rig, clock: FakeClock) -> None:
+    """And nothing else: other steps are released, the endings forgotten, and the duty waits before it tries again."""
+    rig, names = bounded, [f"s{number}" for number in range(5)]
+    created = await rig.create(step("a"), *(step(name, "a", queue="two") for name in names), step("b", "a"))
+    await rig.complete("a", result={"n": 1})
+
+    await rig.advance()
+
+    assert sorted((await rig.states(created.id)).values()) == ["completed", *["pending"] * 3, *["waiting"] * 3]
+    assert (await rig.job(created, "b")).state == states.AVAILABLE
+    assert (await rig.store.endings(1)).endings == []
+    assert await rig.advancer.run_once() == START + SECOND
+
+    await rig.complete("b")
+    for held in (2, 2, 1):
+        await rig.complete(*["two"] * held)
+        clock.advance(SECOND)
+        await rig.advance()
+    assert await rig.state(created.id) == "completed"
+    found = [context_of(await rig.job(created, name))["results"] for name in names]
+    assert found == [[{"n": 1}]] * 5
+    assert await rig.kept_results() == 0
+
+
+async def test_a_chain_through_a_full_queue(bounded: Rig, clock: FakeClock) -> None:
+    """Loses no result over it."""
+    rig = bounded
+    await rig.create(step("x", queue="two"), step("y", queue="two"))
+    created = await rig.create(step("a"), step("b", "a"), step("end", "b", queue="two"))
+    for number, name in enumerate("ab"):
+        await rig.complete(name, result={"n": number})
+        await rig.advance()
+    assert (await rig.states(created.id))["end"] == "waiting"
+
+    await rig.complete("two")
+    clock.advance(SECOND)
+    await rig.advance()
+
+    assert context_of(await rig.job(created, "end"))["results"] == [{"n": 0}, {"n": 1}]
+    await rig.complete("two", "two")
+    await rig.advance()
+    assert await rig.state(created.id) == "completed"
+    assert await rig.kept_results() == 0
+
+
+async def test_many_full_queues(bounded: Rig, clock: FakeClock) -> None:
+    """Hold back one workflow, and no other."""
+    rig, queues = bounded, [f"q{number}" for number in range(10)]
+    for _ in range(2):
+        await rig.create(*map(step, queues))
+    stuck = await rig.create(step("a"), *(step(f"s{queue}", "a", queue=queue) for queue in queues))
+    await rig.complete("a")
+    await rig.advance()
+
+    other = await rig.create(step("b"), step("c", "b"))
+    await rig.complete("b")
+    await rig.advance()
+
+    assert (await rig.states(other.id))["c"] == "pending"
+    assert (await rig.store.endings(1)).endings == []
+    assert await rig.advancer.run_once() == START + SECOND
+    await rig.complete(*queues)
+    clock.advance(SECOND)
+    await rig.advance()
+    assert set((await rig.states(stuck.id)).values()) == {"completed", "pending"}
 
 
 # Retention and rest

@@ -315,6 +315,21 @@ async def test_list(crons: Crons, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [CronEntry.FromString(data).name for data in await crons.list()] == ["a", "b.1", "c", "d", "e"]
 
 
+async def test_list_of_large_entries(crons: Crons, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out what makes them large, as soon as stock clients would refuse the whole."""
+    monkeypatch.setattr(module, "_PAGE", 2)
+    for number in range(5):
+        await crons.register(request(f"e{number}", args=[value("x" * 800_000)]))
+
+    entries = [CronEntry.FromString(data) for data in await crons.list()]
+
+    assert [(entry.name, entry.type, len(entry.args)) for entry in entries] == [
+        (f"e{number}", "report.make", 0) for number in range(5)
+    ]
+    await crons.unregister("e4")
+    assert [len(CronEntry.FromString(data).args) for data in await crons.list()] == [1] * 4
+
+
 async def write(store: Store, entry: CronEntry, due: int) -> None:
     """Stores the entry as it is."""
     unit = Unit(writes=[Write(KIND, entry.name, None, entry.SerializeToString(), due)])

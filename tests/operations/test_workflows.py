@@ -66,8 +66,9 @@ async def test_nothing_is_stored_beside_a_duplicate(rig: Rig) -> None:
     with pytest.raises(DuplicateJob) as caught:
         await rig.create(step("a"), step("same", "a", unique=policy))
 
-    assert caught.value.details["existing_job_id"] == first.steps[0].job_id
-    assert caught.value.details["index"] == "1"
+    told = caught.value.details
+    assert (told["existing_job_id"], told["existing_job_state"]) == (first.steps[0].job_id, "available")
+    assert (told["index"], len(told["unique_key"])) == ("1", 64)
     assert await counts(rig.store) == {"same": 1}
 
 

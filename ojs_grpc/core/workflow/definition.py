@@ -34,6 +34,8 @@ MAX_CALLBACKS: Final = 3
 _TRIGGER_MEMBER = "ojs.workflow.trigger"
 _REFUSING = {UNIQUE_CONFLICT_ACTION_UNSPECIFIED, UNIQUE_CONFLICT_ACTION_REJECT}
 _NAME_CHARS = 255
+# No answer has room for more, and a million dependencies may all be wrong: looking at them would keep others waiting.
+_MANY_VIOLATIONS = 100
 # A record has to fit into a reply, also with the times that it gets later.
 _RECORD_BYTES = 3 * 1024 * 1024
 
@@ -52,11 +54,11 @@ def read(request: CreateWorkflowRequest, reader: EnvelopeReader, now: int, trace
         trace: as in `EnvelopeReader.read`.
 
     Raises:
-        InvalidRequest: or one of its kinds, if nothing else is wrong: with every broken rule.
+        InvalidRequest: or one of its kinds, if nothing else is wrong: with every broken rule, unless there are many.
     """
     if not 0 < len(request.steps) <= MAX_STEPS + MAX_CALLBACKS:
         raise _wrong_number(request)
-    parents = {step.id: step.depends_on for step in request.steps}
+    parents = {step.id: list(step.depends_on) for step in request.steps}
     broken = _shape_violations(request)
     if not broken and (cycle := graph.find_cycle(parents)):
         place = list(parents).index(cycle[0])
@@ -108,6 +110,8 @@ def _shape_violations(request: CreateWorkflowRequest) -> list[Violation]:
     seen: set[str] = set()
     for place, step in enumerate(request.steps):
         broken += [Violation(f"steps[{place}].{field}", rule) for field, rule in _step_violations(step, known, seen)]
+        if len(broken) > _MANY_VIOLATIONS:
+            break
     return broken
 
 
@@ -141,6 +145,9 @@ def _dependency_violations(step: WorkflowStep, known: set[str]) -> Iterator[Viol
     if len(step.depends_on) > MAX_STEPS + MAX_CALLBACKS:
         yield Violation("depends_on", "must be no more than there may be steps")
         return
+    parents = set(step.depends_on)
+    if len(parents) == len(step.depends_on) and step.id not in parents and parents <= known:
+        return
     seen: set[str] = set()
     for place, parent in enumerate(step.depends_on):
         field = f"depends_on[{place}]"
@@ -154,7 +161,7 @@ def _dependency_violations(step: WorkflowStep, known: set[str]) -> Iterator[Viol
 
 
 def _trigger_violations(step: WorkflowStep, trigger: str) -> Iterator[Violation]:
-    field = "trigger" if step.trigger else "options.meta"
+    field = "trigger" if step.trigger else f'options.meta["{_TRIGGER_MEMBER}"]'
     if trigger not in TRIGGERS:
         yield Violation(field, f"must be one of {', '.join(TRIGGERS)}")
     elif not step.depends_on:
