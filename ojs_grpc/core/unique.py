@@ -5,16 +5,14 @@ jobs; `Policy.of` does the rest.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
-from unicodedata import normalize
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
-import rfc8785
 from google.protobuf.struct_pb2 import Struct, Value
 from ojs_grpc_pb.v1 import job_pb2
 from ojs_grpc_pb.v1.job_pb2 import UniquePolicy
 
-from ojs_grpc.core import states
+from ojs_grpc.core import canonical, states
 from ojs_grpc.core.duration import duration_ms
 from ojs_grpc.errors import InvalidRequest, Violation
 
@@ -27,6 +25,8 @@ _ACTIONS = (REJECT, REPLACE, IGNORE, REPLACE_EXCEPT_SCHEDULE)
 _DIMENSIONS = ("type", "queue", "args", "meta")
 _DEFAULT_STATES = frozenset(states.ALL) - states.TERMINAL
 _MAX_PERIOD_MS = 1000 * 365 * 86_400_000
+# A batch may say a policy once for thousands of jobs, so none is long.
+_MOST = {"key": len(_DIMENSIONS), "states": len(states.ALL), "args_keys": 100, "meta_keys": 100}
 
 _FIELD = "options.unique"
 
@@ -78,8 +78,9 @@ class Policy(NamedTuple):
         return Unique(hashlib.sha256(text).digest(), self.states, self.period_ms, self.on_conflict)
 
     def _args_text(self, args: Sequence[Value]) -> bytes:
-        selected = _select(args, self.args_keys) if self.args_keys else [_plain(arg) for arg in args]
-        return b'"args":%b,' % rfc8785.dumps(selected)
+        keys = self.args_keys
+        text = canonical.members(_select(args, keys)) if keys else canonical.array(args)
+        return b'"args":%b,' % text.encode()
 
 
 def read_policy(policy: UniquePolicy, queue: str, meta: Struct, broken: list[Violation]) -> Policy:
@@ -94,25 +95,28 @@ def read_policy(policy: UniquePolicy, queue: str, meta: Struct, broken: list[Vio
     on_conflict = int(policy.on_conflict) or REJECT
     counted = frozenset(int(state) for state in policy.states) or _DEFAULT_STATES
     broken.extend(_violations(policy, dimensions, on_conflict))
-    rest = b""
+    rest = ""
     if "meta" in dimensions:
         members = {name: meta.fields[name] for name in policy.meta_keys if name in meta.fields}
-        rest += b'"meta":%b,' % rfc8785.dumps(_members(members))
+        rest += f'"meta":{canonical.members(members)},'
     if "queue" in dimensions:
-        rest += b'"queue":%b,' % rfc8785.dumps(queue)
+        rest += f'"queue":{canonical.text(queue)},'
     return Policy(
         states=counted - states.TERMINAL if on_conflict in (REPLACE, REPLACE_EXCEPT_SCHEDULE) else counted,
         period_ms=_period(policy, broken),
         on_conflict=on_conflict,
         args="args" in dimensions,
         args_keys=tuple(policy.args_keys),
-        rest=rest,
+        rest=rest.encode(),
     )
 
 
 def _violations(policy: UniquePolicy, dimensions: set[str], on_conflict: int) -> Iterable[Violation]:
     if not dimensions <= set(_DIMENSIONS):
         yield Violation(f"{_FIELD}.key", f"each must be one of {', '.join(_DIMENSIONS)}")
+    for field, most in _MOST.items():
+        if len(getattr(policy, field)) > most:
+            yield Violation(f"{_FIELD}.{field}", f"must be at most {most}")
     if on_conflict not in _ACTIONS:
         yield Violation(f"{_FIELD}.on_conflict", "must be REJECT, REPLACE, IGNORE or REPLACE_EXCEPT_SCHEDULE")
     if not set(policy.states) <= set(states.ALL):
@@ -139,7 +143,7 @@ def _period(policy: UniquePolicy, broken: list[Violation]) -> int:
     return ms
 
 
-def _select(args: Sequence[Value], names: Sequence[str]) -> dict[str, Any]:
+def _select(args: Sequence[Value], names: Sequence[str]) -> dict[str, Value]:
     """Members of the one object that the arguments are; jobs have positional arguments, so names need it."""
     members = args[0].struct_value.fields if len(args) == 1 else None
     if members is None or not args[0].HasField("struct_value"):
@@ -147,23 +151,4 @@ def _select(args: Sequence[Value], names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         if name not in members:
             raise InvalidRequest([Violation(f"{_FIELD}.args_keys", f"{name!r} is no member of the argument")])
-    return _members({name: members[name] for name in names})
-
-
-def _plain(value: Value) -> Any:  # noqa: ANN401 - whatever JSON can say
-    """A JSON value for the canonical form, its text in NFC; numbers stay doubles, which print as JSON's numbers do."""
-    kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return normalize("NFC", value.string_value)
-    if kind == "number_value":
-        return value.number_value
-    if kind == "struct_value":
-        return _members(value.struct_value.fields)
-    if kind == "list_value":
-        return [_plain(item) for item in value.list_value.values]
-    return value.bool_value if kind == "bool_value" else None
-
-
-def _members(members: Mapping[str, Value]) -> dict[str, Any]:
-    # Sorted, since names that become the same text must not leave to chance which of them is seen.
-    return {normalize("NFC", name): _plain(members[name]) for name in sorted(members)}
+    return {name: members[name] for name in names}

@@ -4,6 +4,7 @@ Each gives the broken rule in words, or adds it to a list of violations; none ra
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,6 +37,14 @@ def queue_rule(name: str, limits: Limits) -> str:
     if len(name) > limits.queue_chars:
         return f"must be at most {limits.queue_chars} characters"
     return _queue_pattern_rule(name)
+
+
+def queues_rules(names: Sequence[str], most: int, limits: Limits) -> list[Violation]:
+    """The rules that a field `queues` breaks, which names at most so many queues."""
+    if len(names) > most:
+        return [Violation("queues", f"must be at most {most}")]
+    rules = [queue_rule(name, limits) for name in names]
+    return [Violation(f"queues[{index}]", rule) for index, rule in enumerate(rules) if rule]
 
 
 @lru_cache(maxsize=4096)

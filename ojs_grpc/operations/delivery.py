@@ -15,7 +15,7 @@ from ojs_grpc.core.event_rendering import WRAPPED_RESULT
 from ojs_grpc.core.ids import is_id
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.core.validation import queue_rule
+from ojs_grpc.core.validation import queues_rules
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.errors import (
     InvalidRequest,
@@ -213,13 +213,9 @@ def check_demand(queues: Sequence[str], worker_id: str, limits: Limits) -> None:
     Raises:
         InvalidRequest: no queues, too many, a bad name, or too long a worker id.
     """
-    broken = [
-        Violation(f"queues[{index}]", rule) for index, queue in enumerate(queues) if (rule := queue_rule(queue, limits))
-    ]
+    broken = queues_rules(queues, _MAX_QUEUES, limits)
     if not queues:
         broken.append(Violation("queues", "must name a queue at least"))
-    if len(queues) > _MAX_QUEUES:
-        broken = [Violation("queues", f"must be at most {_MAX_QUEUES}")]
     if len(worker_id) > limits.worker_id_chars:
         broken.append(Violation("worker_id", f"must be at most {limits.worker_id_chars} characters"))
     if broken:

@@ -1,6 +1,7 @@
 """What is done about duplicates, each job by its own policy (behaviour section 3.4)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
@@ -14,6 +15,9 @@ from ojs_grpc.core.transition import Transition
 from ojs_grpc.core.unique import IGNORE, REJECT, REPLACE, REPLACE_EXCEPT_SCHEDULE, Unique
 from ojs_grpc.core.wire import timestamp_field
 from ojs_grpc.errors import DuplicateJob
+
+# Jobs that one job replaces. There are several only where policies with other states or periods let them pile up.
+_MOST_REPLACED = 100
 
 
 class Settlement:
@@ -39,6 +43,7 @@ class Settlement:
         """Forgets what was decided about duplicates in the store: they have changed."""
         self._jobs = dict(self._chosen)
         self._existing: dict[int, bytes] = {}
+        self._replaced: Counter[int] = Counter()
         self.changes: list[Transition] = []
         """What has to happen to the duplicates together with the insertion."""
 
@@ -62,7 +67,7 @@ class Settlement:
         """Decides about duplicates, given by their place in `jobs`.
 
         Raises:
-            DuplicateJob: a policy refuses its duplicate.
+            DuplicateJob: a policy refuses its duplicate, or would have to replace too many of them.
         """
         positions = list(self._jobs)
         for place in sorted(duplicates):
@@ -99,7 +104,8 @@ class Settlement:
             del self._jobs[position]
             return
         existing = Job.FromString(data)
-        if unique.on_conflict == REJECT:
+        self._replaced[position] += 1
+        if unique.on_conflict == REJECT or self._replaced[position] > _MOST_REPLACED:
             state = states.state_name(existing.state)
             raise self._refusal(position, DuplicateJob(existing.id, state, unique.fingerprint.hex()))
         self.changes.append(lifecycle.cancel(existing, f"replaced by job {job.id}"))

@@ -8,11 +8,14 @@ from ojs_grpc_pb.v1.job_pb2 import Job
 from ojs_grpc.core.events import kind_of
 from ojs_grpc.core.ids import is_id
 from ojs_grpc.core.limits import Limits
-from ojs_grpc.core.validation import queue_rule
+from ojs_grpc.core.validation import queues_rules
 from ojs_grpc.errors import InvalidRequest, Violation
 
 _MAX_ENTRIES = 256
+_MAX_KEYS = 256
 _MAX_ID_CHARS = 255
+
+_ANY_KIND = frozenset({0})
 
 Key = tuple[str, str, str, int]
 """Job, workflow, queue and kind; what does not matter is empty or 0."""
@@ -43,14 +46,17 @@ class Filters:
         )
 
     def index_keys(self) -> Iterator[Key]:
-        """Where an index keeps whoever has these filters: under the one that lets the fewest events pass."""
+        """Where an index keeps whoever has these filters: where few other events stand, and in not too many places."""
         if self.job_id:
             yield (self.job_id, "", "", 0)
         elif self.workflow_id:
             yield ("", self.workflow_id, "", 0)
         else:
+            kinds = self.kinds
+            if kinds is None or len(kinds) * len(self.queues) > _MAX_KEYS:
+                kinds = _ANY_KIND
             for queue in self.queues or ("",):
-                for kind in (0,) if self.kinds is None else self.kinds:
+                for kind in kinds:
                     yield ("", "", queue, kind)
 
 
@@ -76,11 +82,7 @@ def read_filters(
     Raises:
         InvalidRequest: too many entries, a bad queue name, or no job's or workflow's id.
     """
-    broken = [
-        Violation(f"queues[{index}]", rule) for index, queue in enumerate(queues) if (rule := queue_rule(queue, limits))
-    ]
-    if len(queues) > _MAX_ENTRIES:
-        broken = [Violation("queues", f"must be at most {_MAX_ENTRIES}")]
+    broken = queues_rules(queues, _MAX_ENTRIES, limits)
     if len(event_types) > _MAX_ENTRIES:
         broken.append(Violation("event_types", f"must be at most {_MAX_ENTRIES}"))
     if job_id and not is_id(job_id):

@@ -1,5 +1,6 @@
 """Enqueue, get, cancel, activate (behaviour sections 1, 3 and 13)."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ _KEY_LIFETIME_MS = 86_400_000
 # One store call stays short however many callers wait: the jobs of a call, each counting one per 4 KiB of envelope.
 _MAX_WEIGHT = 1000
 _WEIGHT_UNIT = 4096
+_READ_BYTES = 1 << 18
 
 # Each round means that somebody else enqueued a duplicate, or changed one, in between.
 _ROUNDS = 300
@@ -105,7 +107,7 @@ class Jobs:
         if len(request.jobs) > self._limits.batch_jobs:
             raise PayloadTooLarge([Violation("jobs", f"must be at most {self._limits.batch_jobs}")])
         now = self._store.clock.now()
-        jobs = self._read_batch(request, context, now)
+        jobs = await self._read_batch(request, context, now)
         key = context.idempotency_key
         return await self._submit(jobs, key, self._fingerprint(request, key) if key else b"")
 
@@ -138,9 +140,10 @@ class Jobs:
         """
         return await self._changes.change(job_id, lifecycle.activate)
 
-    def _read_batch(self, request: EnqueueBatchRequest, context: CallContext, now: int) -> list[NewJob]:
+    async def _read_batch(self, request: EnqueueBatchRequest, context: CallContext, now: int) -> list[NewJob]:
         common = request.default_options if request.HasField("default_options") else None
         jobs: list[NewJob] = []
+        total = lately = 0
         for index, entry in enumerate(request.jobs):
             try:
                 jobs.append(self._reader.read(entry, _options(entry, common), now, context.trace))
@@ -152,6 +155,17 @@ class Jobs:
             except OJSError as error:
                 error.details["index"] = str(index)
                 raise
+            size = len(jobs[-1].envelope)
+            total += size
+            lately += size
+            if total > self._limits.request_bytes:
+                # A small request can have large default options.
+                rule = f"must have at most {self._limits.request_bytes} bytes together, each with the default options"
+                raise PayloadTooLarge([Violation("jobs", rule)])
+            if lately > _READ_BYTES:
+                # Others have their turn: checks and fingerprints of large arguments take a while.
+                lately = 0
+                await asyncio.sleep(0)
         return jobs
 
     async def _submit(self, jobs: Sequence[NewJob], key: str, fingerprint: bytes) -> Enqueued:

@@ -11,6 +11,9 @@ from ojs_grpc.errors import OJSError
 from ojs_grpc.operations.event_filters import Filters
 from ojs_grpc.stores.ports import EventCursor
 
+# Beside the number of events: they bring the results of jobs, which may be large.
+_MAX_BYTES = 8 << 20
+
 
 class Heard:
     """An event of the log, decoded once and rendered at most once, whoever wants it."""
@@ -21,6 +24,11 @@ class Heard:
         self.event = event
         self.subject: Job = subject_of(event)
         self._message = b""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.event.subject) + len(self.event.detail)
 
     def message(self) -> bytes:
         """The event as a serialised `ojs.v1.Event`."""
@@ -42,7 +50,8 @@ class Subscriber:
     """A bounded buffer of the events that somebody wants.
 
     Args:
-        capacity: how many events wait at most. Who takes them too slowly loses what comes next.
+        capacity: how many events wait at most, fewer if they are large. Who takes them too slowly loses what comes
+            next.
 
     Attributes:
         joined: the place in the log from which on it wants events; None if everything offered stands after it.
@@ -57,6 +66,7 @@ class Subscriber:
         self.error: OJSError | None = None
         self._capacity = capacity
         self._waiting: deque[Heard | Gap] = deque()
+        self._bytes = 0
         self._gap: Gap | None = None
         """The end of what waits, as long as it grows."""
         self._arrival: asyncio.Future[None] | None = None
@@ -69,20 +79,26 @@ class Subscriber:
         """Puts an event into the buffer, or counts it as missed."""
         if self._gap is not None:
             # Half of the buffer must be free again, so that there are few gaps, not one for every other event.
-            if len(self._waiting) > self._capacity // 2:
+            if len(self._waiting) > self._capacity // 2 or self._bytes > _MAX_BYTES // 2:
                 self._gap.missed += 1
                 return
             self._gap = None
-        elif len(self._waiting) >= self._capacity:
+        elif len(self._waiting) >= self._capacity or self._bytes >= _MAX_BYTES:
             self._gap = Gap()
             self._waiting.append(self._gap)
             return
         self._waiting.append(heard)
+        self._bytes += heard.size
         self._notify()
 
     def take(self) -> Heard | Gap | None:
         """Takes the oldest of what waits; None if nothing does."""
-        return self._waiting.popleft() if self._waiting else None
+        if not self._waiting:
+            return None
+        item = self._waiting.popleft()
+        if isinstance(item, Heard):
+            self._bytes -= item.size
+        return item
 
     async def wait(self, seconds: float) -> None:
         """Returns when something waits or the subscription has ended, after so many seconds at the latest."""

@@ -77,8 +77,6 @@ async def test_each_tick_fires_once(stubs: Sequence[OJSServiceStub]) -> None:
 
     ticks = [job.meta["cron_triggered_at"] for job in jobs]
     assert len(set(ticks)) == len(ticks)
-    late_ms = [_ms(job.created_at) % 1000 for job in jobs]
-    assert max(late_ms) <= 250, f"late: {late_ms}"
     assert not (await stubs[0].ListCron(service_pb2.ListCronRequest())).entries
 
 
@@ -126,7 +124,3 @@ async def test_each_hears_the_events_of_the_other(stubs: Sequence[OJSServiceStub
 async def _available(stub: OJSServiceStub, queue: str) -> int:
     response = await stub.QueueStats(queue_pb2.QueueStatsRequest(queue=queue))
     return response.stats.available
-
-
-def _ms(timestamp: object) -> int:
-    return timestamp.ToMilliseconds()  # type: ignore[attr-defined,no-any-return]

@@ -23,7 +23,7 @@ _LAYERS, _WIDTH = 6, 33
 _CALLBACKS = ("on_complete", "on_success")
 _QUEUE = "steps"
 _VISIBILITY_S = 3
-_PATIENCE_S = 90
+_PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -146,13 +146,18 @@ class _Work:
 
 
 async def _until_ended(stub: OJSServiceStub, workflow_id: str) -> workflow_pb2.Workflow:
-    async with asyncio.timeout(_PATIENCE_S):
-        while True:
-            request = workflow_pb2.GetWorkflowRequest(workflow_id=workflow_id)
-            workflow = (await stub.GetWorkflow(request, wait_for_ready=True)).workflow
-            if workflow.state != workflow_pb2.WORKFLOW_STATE_RUNNING:
-                return workflow
-            await asyncio.sleep(0.05)
+    request = workflow_pb2.GetWorkflowRequest(workflow_id=workflow_id)
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    while True:
+        workflow = (await stub.GetWorkflow(request, wait_for_ready=True)).workflow
+        if workflow.state != workflow_pb2.WORKFLOW_STATE_RUNNING:
+            return workflow
+        if asyncio.get_running_loop().time() > deadline:
+            completed = workflow_pb2.WORKFLOW_STEP_STATE_COMPLETED
+            left = [step for step in workflow.steps if step.state != completed]
+            jobs = [await _job(stub, step.job_id) for step in left[:3]]
+            pytest.fail(f"{len(left)} steps are not completed: {left[:3]} {jobs}")
+        await asyncio.sleep(0.05)
 
 
 async def _job(stub: OJSServiceStub, job_id: str) -> job_pb2.Job:

@@ -1,6 +1,8 @@
 """EnqueueBatch: many jobs in one call, all of them or none."""
 
+import asyncio
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
@@ -8,6 +10,7 @@ from ojs_grpc_pb.v1 import job_pb2
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueBatchRequest, EnqueueOptions, RetryPolicy
 
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
+from ojs_grpc.operations.jobs import CallContext
 from tests.clock import START
 from tests.grpc.service import SECOND, Service, ids, invalid, refused, seconds, struct, too_large, value
 
@@ -159,6 +162,31 @@ async def test_ten_thousand_jobs_are_the_most(service: Service) -> None:
 
     assert reply.count == len(reply.jobs) == 10_000
     assert await service.counts() == {"default": 10_000}
+
+
+async def test_default_options_count_for_every_job(service: Service) -> None:
+    """A request of 70 KB would else be 700 MB of jobs."""
+    with too_large() as caught:
+        await send(service, *[entry()] * 10_000, meta=struct(note="x" * 65_000))
+
+    assert caught.fields == ["jobs"]
+    assert await service.counts() == {}
+
+
+async def test_others_have_their_turn_while_a_large_batch_is_read(service: Service) -> None:
+    """Its arguments are looked through, and more so when the jobs have to be unique."""
+    large = BatchJobEntry(type="a", args=[value([0.5] * 10_000)])
+    batch = EnqueueBatchRequest(jobs=[large] * 9)
+    jobs = service.server.engine.jobs
+    turns = 0
+    reading = asyncio.create_task(jobs.enqueue_batch(batch, CallContext()))
+    with mock.patch.object(jobs, "_submit", side_effect=[None]) as submitted:
+        while not submitted.called:
+            turns += 1
+            await asyncio.sleep(0)
+    await reading
+
+    assert turns >= 3
 
 
 async def test_a_taken_id_fails_the_batch(everywhere: Service) -> None:

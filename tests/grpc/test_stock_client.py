@@ -3,7 +3,7 @@
 Its messages are made here from our descriptors, stripped of what is not the spec's (behaviour section 1.3).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from ojs_grpc_pb.v1 import events_pb2, job_pb2, queue_pb2, service_pb2, worker_pb2, workflow_pb2
 
-from tests.grpc.service import SECOND, Service, eventually, patience, wrong_state
+from tests.grpc.service import SECOND, Service, eventually, invalid, objects, patience, wrong_state
 
 FILES = (job_pb2, worker_pb2, queue_pb2, workflow_pb2, events_pb2, service_pb2)
 OURS = range(1000, 1100)
@@ -56,11 +56,11 @@ class Stock:
             self._pool.Add(file)
         self.methods = self._pool.FindServiceByName("ojs.v1.OJSService").methods_by_name
 
-    def make(self, name: str, **fields: Any) -> Any:  # noqa: ANN401
+    def make(self, message: str, /, **fields: Any) -> Any:  # noqa: ANN401
         """A message."""
-        return GetMessageClass(self._pool.FindMessageTypeByName(f"ojs.v1.{name}"))(**fields)
+        return GetMessageClass(self._pool.FindMessageTypeByName(f"ojs.v1.{message}"))(**fields)
 
-    async def call(self, service: Service, name: str, **fields: Any) -> Any:  # noqa: ANN401
+    async def call(self, service: Service, name: str, /, **fields: Any) -> Any:  # noqa: ANN401
         """A unary call."""
         method = self.methods[name]
         call = service.channel.unary_unary(
@@ -70,14 +70,18 @@ class Stock:
         )
         return await call(self.make(method.input_type.name, **fields))
 
-    def stream(self, service: Service, **fields: Any) -> Any:  # noqa: ANN401
-        """StreamJobs."""
-        method = self.methods["StreamJobs"]
+    def stream(self, service: Service, name: str = "StreamJobs", /, **fields: Any) -> Any:  # noqa: ANN401
+        """A call that answers with a stream."""
+        method = self.methods[name]
         return service.channel.unary_stream(
-            "/ojs.v1.OJSService/StreamJobs",
+            f"/ojs.v1.OJSService/{name}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(method.output_type).FromString,
-        )(self.make("StreamJobsRequest", **fields))
+        )(self.make(method.input_type.name, **fields))
+
+    def options(self, meta: Mapping[str, Any], **fields: Any) -> Any:  # noqa: ANN401
+        """EnqueueOptions that say in `meta` what the spec's have no field for."""
+        return self.make("EnqueueOptions", meta=_like(self, objects(meta)), **fields)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +209,94 @@ async def test_dead_letters(service: Service, stock: Stock) -> None:
     listed = await stock.call(service, "ListDeadLetter")
     assert [dead.id for dead in listed.jobs] == [job.id]
     assert (await stock.call(service, "RetryDeadLetter", job_id=job.id)).job.attempt == 0
+
+
+async def test_a_rate_limit(everywhere: Service, stock: Stock) -> None:
+    """In `meta`, also as the spec's suite writes it; a bad one is refused by its path."""
+    one_at_once = stock.options({"ojs.rate_limit": {"key": "api", "concurrency": 1}})
+    one_a_second = stock.options({"ojs.rate_limit": {"max_per_second": 1}}, queue="other")
+    for options in (one_at_once, one_a_second) * 2:
+        await stock.call(everywhere, "Enqueue", type="a", options=options)
+
+    fetched = (await stock.call(everywhere, "Fetch", queues=["default", "other"], count=9)).jobs
+
+    assert [job.queue for job in fetched] == ["default", "other"]
+    with invalid() as caught:
+        wrong = stock.options({"ojs.rate_limit": {"rate": {"limit": 0}}})
+        await stock.call(everywhere, "Enqueue", type="a", options=wrong)
+    assert caught.fields[0].startswith('options.meta["ojs.rate_limit"].rate.limit')
+
+
+@pytest.mark.parametrize(("policy", "jobs"), [(None, 1), ("skip", 1), ("allow", 2), ("cancel_previous", 1)])
+async def test_what_a_cron_entry_does_about_overlap(
+    everywhere: Service, stock: Stock, policy: str | None, jobs: int
+) -> None:
+    """Said in `meta`, of which the jobs show nothing."""
+    options = stock.options({"ojs.cron.overlap_policy": policy} if policy else {})
+    registered = await stock.call(everywhere, "RegisterCron", name="r", cron="* * * * *", type="a", options=options)
+    assert registered.HasField("next_run_at")
+
+    for _ in range(2):
+        await everywhere.advance(60 * SECOND)
+
+    assert await everywhere.counts() == {"default": jobs}
+    (job, *_) = (await stock.call(everywhere, "Fetch", queues=["default"], count=9)).jobs
+    assert set(job.meta.fields) == {"cron_name", "cron_triggered_at"}
+    (entry,) = (await stock.call(everywhere, "ListCron")).entries
+    assert (entry.name, entry.HasField("last_run_at")) == ("r", True)
+
+
+@pytest.mark.parametrize("by_id", [True, False], ids=["id", "meta"])
+async def test_callbacks_of_a_workflow(everywhere: Service, stock: Stock, by_id: bool) -> None:  # noqa: FBT001
+    """By the ids of the official SDKs, or by `meta`: after a failure, the one for failures runs and no other."""
+
+    def callback(trigger: str) -> Any:  # noqa: ANN401
+        said = {} if by_id else {"ojs.workflow.trigger": trigger}
+        options = stock.options(said, queue=trigger)
+        name = f"on_{trigger}" if by_id else f"then-{trigger}"
+        return stock.make("WorkflowStep", id=name, type="a", depends_on=["work"], options=options)
+
+    options = stock.make("EnqueueOptions", max_attempts=1)
+    work = stock.make("WorkflowStep", id="work", type="a", options=options)
+    steps = [work, callback("success"), callback("failure"), callback("complete")]
+    created = (await stock.call(everywhere, "CreateWorkflow", name="w", steps=steps)).workflow
+    (job,) = (await stock.call(everywhere, "Fetch", queues=["default"])).jobs
+    await stock.call(everywhere, "Nack", job_id=job.id, error=stock.make("JobError", code="boom"))
+
+    await everywhere.run_duties()
+
+    fired = (await stock.call(everywhere, "Fetch", queues=["success", "failure", "complete"], count=9)).jobs
+    assert [job.queue for job in fired] == ["failure", "complete"]
+    for job in fired:
+        await stock.call(everywhere, "Ack", job_id=job.id)
+    await everywhere.run_duties()
+    workflow = (await stock.call(everywhere, "GetWorkflow", workflow_id=created.id)).workflow
+    assert workflow.state == workflow_pb2.WORKFLOW_STATE_COMPLETED
+
+
+async def test_a_job_that_must_be_unique(everywhere: Service, stock: Stock) -> None:
+    """The whole policy is the spec's own."""
+    policy = stock.make("UniquePolicy", on_conflict=job_pb2.UNIQUE_CONFLICT_ACTION_IGNORE)
+    options = stock.make("EnqueueOptions", unique=policy)
+
+    first, second = [(await stock.call(everywhere, "Enqueue", type="a", options=options)).job for _ in range(2)]
+
+    assert second.id == first.id
+
+
+async def test_events(everywhere: Service, stock: Stock) -> None:
+    """As they happen, and after one that is known."""
+    stream = stock.stream(everywhere, "StreamEvents", event_types=["job.enqueued", "job.dead"])
+    await stream.initial_metadata()
+    await stock.call(everywhere, "Enqueue", type="a", options=stock.make("EnqueueOptions", max_attempts=1))
+    (job,) = (await stock.call(everywhere, "Fetch", queues=["default"])).jobs
+    await stock.call(everywhere, "Nack", job_id=job.id, error=stock.make("JobError", code="boom"))
+
+    async with patience():
+        told = [await stream.read() for _ in range(2)]
+
+    assert [(event.type, event.job_id) for event in told] == [("job.enqueued", job.id), ("job.discarded", job.id)]
+    stream.cancel()
 
 
 def names(fields: Iterable[Any]) -> set[str]:

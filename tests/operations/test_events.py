@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from ojs_grpc_pb.v1.events_pb2 import Event
 
 from ojs_grpc.core.event_rendering import GAP, KEEPALIVE
-from ojs_grpc.core.events import Kind, parse_id
+from ojs_grpc.core.events import Kind, name_of, parse_id
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.errors import InvalidRequest, ServerStopping, StoreUnavailable, Unsupported
 from ojs_grpc.operations import event_hub, subscriber
@@ -87,6 +87,7 @@ def data(event: Event) -> dict[str, Any]:
         wanting("job.failed", job_id=UNKNOWN_ID, queues=("mail",)),
         wanting(workflow_id="workflow-1"),
         wanting("job.failed", workflow_id="workflow-1", job_id=UNKNOWN_ID),
+        wanting(*map(name_of, Kind), queues=("mail", *(f"q-{n}" for n in range(255)))),
     ],
 )
 async def test_an_event_that_passes_all_filters_is_given_once(log: EventLog, events: Events, filters: Filters) -> None:
@@ -164,6 +165,7 @@ async def test_an_event_of_a_newer_server_is_passed_over(log: EventLog, events: 
     [
         ({"queues": ["ok", "Not OK"]}, ["queues[1]"]),
         ({"queues": ["q"] * 257}, ["queues"]),
+        ({"queues": [""] * 257}, ["queues"]),
         ({"event_types": ["job.failed"] * 257}, ["event_types"]),
         ({"job_id": "job-1"}, ["job_id"]),
         ({"workflow_id": "w" * 256}, ["workflow_id"]),
@@ -306,6 +308,23 @@ async def test_a_gap_grows_until_there_is_room_again(log: EventLog, events: Even
     assert await ids(slow, 1) == later
 
 
+async def test_large_events_fill_a_buffer_sooner(
+    log: EventLog, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few slow subscribers to jobs with large results would take all memory."""
+    monkeypatch.setattr(subscriber, "_MAX_BYTES", 1000)
+    slow, quick = await subscribed(events), await subscribed(events)
+    written = []
+    for _ in range(5):
+        written.append(log.write(trace_id="x" * 400))
+        assert await ids(quick, 1) == written[-1:]
+
+    assert await ids(slow, 3) == written[:3]
+    assert data(await read(slow))["missed"] == 2
+    again = log.write_many(10)
+    assert await ids(slow, 10) == again
+
+
 async def test_what_is_read_from_the_log_is_not_bounded(log: EventLog, events: Events) -> None:
     """A subscriber that catches up sets the pace itself: pages are read as it takes their events."""
     known = log.write()
@@ -387,6 +406,13 @@ async def test_an_event_is_rendered_once_for_all_and_never_for_nobody(log: Event
             assert await ids(stream, 1) == [failed]
 
     assert render.call_count == 1
+
+
+def test_nobody_fills_the_index() -> None:
+    """A subscriber to many types of events of many queues stands there once for each queue."""
+    filters = wanting(*map(name_of, Kind), queues=tuple(f"q-{n}" for n in range(256)))
+
+    assert len(list(filters.index_keys())) == 256
 
 
 async def test_who_wants_something_else_is_not_even_asked(log: EventLog, events: Events) -> None:

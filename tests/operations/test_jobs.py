@@ -234,6 +234,16 @@ async def test_another_duplicate_shows_up_behind_the_first() -> None:
     assert [change.job_id for change in store.units[2].changes] == ["a", "b"]
 
 
+async def test_a_job_does_not_replace_hundreds() -> None:
+    """Each costs a round to the store, and the caller is told the truth instead of waiting for the last one."""
+    store = TellingStore(*[Duplicates({0: existing()})] * 1000)
+    with pytest.raises(DuplicateJob) as error:
+        await send_one(store, entry(1, REPLACE))
+
+    assert error.value.details["existing_job_id"] == "old"
+    assert [len(unit.changes) for unit in store.units] == list(range(101))
+
+
 async def test_a_duplicate_that_changes_is_looked_at_again() -> None:
     """What was decided about it is forgotten: the next look finds none, so nothing is cancelled."""
     changing = existing(state=states.SCHEDULED, scheduled_at=to_timestamp(LATER))
