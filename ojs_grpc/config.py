@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from ojs_grpc.core import queue_rules
-from ojs_grpc.core.queue_rules import parse_queue_rules
-
+_NO_RULES = "none"
 _ENV_PREFIX = "OJS_GRPC_"
 _YEAR_SECONDS = 365 * 86_400
 _YEAR_DAYS = 365
@@ -72,7 +70,11 @@ def _address(text: str) -> str:
 
 
 def _queues(text: str) -> str:
-    parse_queue_rules(text)
+    # Only where there are rules, because this loads protobuf, and the command line should be quick.
+    if text != _NO_RULES:
+        from ojs_grpc.core.queue_rules import parse_queue_rules  # noqa: PLC0415
+
+        parse_queue_rules(text)
     return text
 
 
@@ -131,7 +133,7 @@ class Config:
         1_000_000, "and at most so many of them, the newest; 0 for no event log", _whole(0, 1_000_000_000), "N"
     )
     queues: str = _setting(
-        queue_rules.NONE,
+        _NO_RULES,
         "what bounds queues: QUEUE:max_depth=N,concurrency=N,rate=N/60s; ..., where * is every other queue",
         _queues,
         "RULES",

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from google.protobuf.struct_pb2 import Struct, Value
 from ojs_grpc_pb.v1 import job_pb2
-from ojs_grpc_pb.v1.job_pb2 import UniquePolicy
+from ojs_grpc_pb.v1.job_pb2 import Job, UniquePolicy
 
 from ojs_grpc.core import canonical, states
 from ojs_grpc.core.duration import duration_ms
@@ -109,6 +109,12 @@ def read_policy(policy: UniquePolicy, queue: str, meta: Struct, broken: list[Vio
         args_keys=tuple(policy.args_keys),
         rest=rest.encode(),
     )
+
+
+def of_job(job: Job) -> Unique:
+    """What must hold before a finished job comes back to life: that no other one like it is alive."""
+    policy = read_policy(job.unique_policy, job.queue, job.meta, []).of(job.type, job.args)
+    return policy._replace(states=policy.states - states.TERMINAL)
 
 
 def _violations(policy: UniquePolicy, dimensions: set[str], on_conflict: int) -> Iterable[Violation]:

@@ -2,17 +2,18 @@
 
 from ojs_grpc_pb.v1.job_pb2 import Job
 
-from ojs_grpc.core import lifecycle
+from ojs_grpc.core import lifecycle, states, unique
 from ojs_grpc.core.limits import Limits
-from ojs_grpc.core.transition import Transition
 from ojs_grpc.core.validation import queue_rule
-from ojs_grpc.errors import InvalidRequest, NotFound, Violation
+from ojs_grpc.errors import DuplicateJob, InvalidRequest, NotFound, OJSError, StoreError, Violation
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.queues import page_size
-from ojs_grpc.stores.ports import Page, Store
+from ojs_grpc.stores.ports import Duplicates, Page, Store, Unit
 
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 1000
+# Each round means that somebody else changed the job in between.
+_ROUNDS = 20
 
 
 class DeadLetters:
@@ -39,14 +40,24 @@ class DeadLetters:
 
         Raises:
             NotFound: it is no dead letter.
+            DuplicateJob: it is unique, and has a twin that is not finished (behaviour section 10).
+            QueueFull: its queue has no room for it.
+            StoreError: it kept changing.
         """
-
-        def decide(job: Job) -> Transition:
+        for _ in range(_ROUNDS):
+            job = Job.FromString(await self._changes.read(job_id))
             if not job.dead_letter:
                 raise NotFound("dead_letter", job_id)
-            return lifecycle.retry_dead(job)
-
-        return await self._changes.change(job_id, decide)
+            twins = [unique.of_job(job)] if job.HasField("unique_policy") else []
+            unit = Unit(changes=[lifecycle.retry_dead(job)], alike=twins)
+            (outcome,) = await self._changes.commit([unit], self._store.clock.now())
+            if isinstance(outcome, Duplicates):
+                raise _duplicate(outcome.jobs[0], twins[0])
+            if isinstance(outcome, OJSError):
+                raise outcome
+            if outcome is None:
+                return await self._changes.read(job_id)
+        raise StoreError(f"job {job_id} kept changing")
 
     async def delete(self, job_id: str) -> None:
         """Removes a dead letter for good.
@@ -56,3 +67,8 @@ class DeadLetters:
         """
         if not await self._store.delete_dead(job_id, self._store.clock.now()):
             raise NotFound("dead_letter", job_id)
+
+
+def _duplicate(twin: bytes, key: unique.Unique) -> DuplicateJob:
+    job = Job.FromString(twin)
+    return DuplicateJob(job.id, states.state_name(job.state), key.fingerprint.hex())

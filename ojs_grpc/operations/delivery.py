@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 from google.protobuf.struct_pb2 import Struct, Value
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError
-from ojs_grpc_pb.v1.worker_pb2 import WorkerState
+from ojs_grpc_pb.v1.worker_pb2 import (
+    WORKER_STATE_QUIET,
+    WORKER_STATE_RUNNING,
+    WORKER_STATE_TERMINATE,
+    WorkerState,
+)
 
 from ojs_grpc.core import lifecycle, states, values
 from ojs_grpc.core.event_rendering import WRAPPED_RESULT
@@ -33,6 +38,8 @@ from ojs_grpc.operations.dispatcher import Dispatcher
 from ojs_grpc.operations.worker_events import WorkerEvents
 from ojs_grpc.stores.ports import Completion, Refusal, Store
 from ojs_grpc.stores.ports import Delivery as Leased
+
+_WORKER_STATES = (WORKER_STATE_RUNNING, WORKER_STATE_QUIET, WORKER_STATE_TERMINATE)
 
 _MAX_COMPLETIONS = 256
 _MAX_FETCH = 256
@@ -163,6 +170,7 @@ class Delivery:
             active_jobs: what the worker believes it holds.
 
         Raises:
+            InvalidRequest: nobody is named, or a state that is none.
             NotFound: neither a known job nor the worker.
             InvalidState: the job is no longer held; everything else that the worker holds was extended all the same.
         """
@@ -171,6 +179,8 @@ class Delivery:
             raise InvalidRequest([Violation("worker_id", "is required if id names no job")])
         if len(worker_id) > self._limits.worker_id_chars:
             raise InvalidRequest([Violation("worker_id", f"must be at most {self._limits.worker_id_chars} characters")])
+        if worker_state not in _WORKER_STATES:
+            raise InvalidRequest([Violation("current_state", "must be RUNNING, QUIET or TERMINATE")])
         if job_id and not is_id(job_id):
             raise NotFound("job", job_id)
         now = self._store.clock.now()

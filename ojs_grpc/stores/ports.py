@@ -17,6 +17,7 @@ from ojs_grpc.core.clock import Clock
 from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.events import EventId, NewEvent, StoredEvent
 from ojs_grpc.core.transition import Transition
+from ojs_grpc.core.unique import Unique
 from ojs_grpc.errors import OJSError
 
 Row = TypeVar("Row")
@@ -74,6 +75,7 @@ class Unit(NamedTuple):
     """What one caller wants done at once: all of it happens, in this order, or nothing.
 
     Attributes:
+        alike: jobs that must have no duplicates before the unit, beside those that it stores.
         changes: transitions whose preconditions must all hold.
         writes: documents whose preconditions must all hold; each document at most once.
         jobs: stored in this order. No two of them have the same fingerprint.
@@ -88,6 +90,7 @@ class Unit(NamedTuple):
     writes: Sequence[Write] = ()
     endings: Sequence[Ending] = ()
     events: Sequence[NewEvent] = ()
+    alike: Sequence[Unique] = ()
 
 
 class Outdated(NamedTuple):
@@ -98,7 +101,8 @@ class Duplicates(NamedTuple):
     """A unit was not done: these jobs of it have duplicates (behaviour section 3.3).
 
     Attributes:
-        jobs: by position in the unit, the duplicate as it stands; the newest if there are several.
+        jobs: by position in the unit, the duplicate as it stands; the newest if there are several. Positions of
+            `Unit.alike` follow those of its jobs.
     """
 
     jobs: Mapping[int, bytes]

@@ -211,3 +211,19 @@ async def test_a_bad_request_is_refused(service: Service, fields: dict[str, obje
         await beat(service, **fields)
 
     assert caught.fields == [field]
+
+
+async def test_a_state_that_is_none(service: Service) -> None:
+    """Is refused, and nothing is extended or remembered."""
+    await service.enqueue()
+    job = await service.fetch_one()
+    service.clock.advance(SECOND)
+    request = worker_pb2.HeartbeatRequest(worker_id="worker-1")
+    # The stubs know no such state, other clients may.
+    data = request.SerializeToString() + b"\x20\x63"
+
+    with invalid() as caught:
+        await service.raw("Heartbeat", data)
+
+    assert caught.fields == ["current_state"]
+    assert (await service.get(job.id)).lease_expires_at == job.lease_expires_at

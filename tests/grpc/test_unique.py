@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from ojs_grpc_pb.v1 import job_pb2
+from ojs_grpc_pb.v1 import job_pb2, queue_pb2
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueBatchRequest, EnqueueOptions, EnqueueRequest, Job, UniquePolicy
 
 from ojs_grpc.core import states
@@ -55,6 +55,21 @@ async def send_batch(service: Service, *entries: BatchJobEntry, **defaults: Any)
     request = EnqueueBatchRequest(jobs=entries, default_options=EnqueueOptions(**defaults))
     call = service.stub.EnqueueBatch(request)
     return list((await call).jobs), dict(await call.trailing_metadata()).get("x-ojs-deduplicated", "")
+
+
+async def test_a_dead_letter_with_a_living_twin(everywhere: Service) -> None:
+    """Does not start over; once the twin is finished, it does."""
+    dead = await everywhere.bury(unique=policy())
+    twin = await everywhere.enqueue(unique=policy())
+    request = queue_pb2.RetryDeadLetterRequest(job_id=dead.id)
+
+    with duplicate() as caught:
+        await everywhere.stub.RetryDeadLetter(request)
+
+    assert caught.info.metadata["existing_job_id"] == twin.id
+    assert (await everywhere.get(dead.id)).dead_letter
+    await everywhere.ack(await everywhere.fetch_one())
+    assert (await everywhere.stub.RetryDeadLetter(request)).job.state == states.AVAILABLE
 
 
 # The four actions

@@ -367,3 +367,44 @@ async def test_fingerprints_outlive_the_server(
     await store.close()
 
     assert isinstance(await do(await connect(), unit(job(), links=unique())), Duplicates)
+
+
+# Jobs that come back to life
+
+
+async def test_a_job_without_a_twin_comes_back(store: Store) -> None:
+    """The job itself, still finished, is no duplicate."""
+    links = unique()
+    dead = await _dead(store, links)
+    assert links.unique is not None
+
+    assert await do(store, Unit(changes=[lifecycle.retry_dead(dead)], alike=[links.unique])) is None
+    assert (await see(store, dead)).state == states.AVAILABLE
+
+
+async def test_a_job_with_a_living_twin_does_not_come_back(store: Store) -> None:
+    """The twin is told by the position after the unit's jobs, and nothing changes."""
+    links = unique()
+    dead = await _dead(store, links)
+    twin, other = job(), job()
+    await put(store, twin, links=links)
+    assert links.unique is not None
+    before = await see(store, dead)
+
+    outcome = await do(
+        store, Unit(jobs=[new_job(other)], changes=[lifecycle.retry_dead(dead)], alike=[links.unique])
+    )
+
+    assert isinstance(outcome, Duplicates)
+    assert {position: Job.FromString(data).id for position, data in outcome.jobs.items()} == {1: twin.id}
+    assert await see(store, dead) == before
+    assert await look(store, other.id) is None
+
+
+async def _dead(store: Store, links: Links) -> Job:
+    message = job(retry=DEAD_LETTER)
+    await put(store, message, links=links)
+    await change(store, failed(await take_one(store), store.clock.now()))
+    dead = await see(store, message)
+    assert dead.dead_letter
+    return dead

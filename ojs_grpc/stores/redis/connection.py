@@ -28,9 +28,11 @@ _CONNECT_SECONDS = 2.0
 # Calls at once; more wait in line. Redis executes one at a time anyway.
 _CONNECTIONS = 16
 
-# A server that answers so works, but not now: starting, full, a replica, without a majority, unable to write.
+# A server that answers so works, but not now: starting, full, a replica or just become one, without a majority, unable
+# to write.
 _NOT_NOW = re.compile(
-    r"\b(LOADING|READONLY|MISCONF|OOM|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY|max number of clients)\b"
+    r"\b(LOADING|READONLY|MISCONF|OOM|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|UNBLOCKED|BUSY"
+    r"|max number of clients)\b"
 )
 # redis-py turns some of them into classes of their own and takes the word away.
 _NOT_NOW_ERRORS = ("ReadOnlyError", "OutOfMemoryError", "MasterDownError", "ClusterDownError", "TryAgainError")

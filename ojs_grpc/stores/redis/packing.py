@@ -12,21 +12,27 @@ from ojs_grpc.stores.redis.base import MOST_INSERTED
 
 Word = str | bytes | int
 
-# What a change costs, where 1 is to store a job.
-_CHANGE_WEIGHT = 3
+# What a change costs, a write, and a job with links, where 1 is to store a job without.
+_WEIGHT = 3
 
 
 def portions(units: Sequence[Unit]) -> Iterator[Sequence[Unit]]:
     """The units in order, as many at once as one script should do; a unit is never divided."""
     first = weight = 0
     for place, unit in enumerate(units):
-        more = len(unit.jobs) + _CHANGE_WEIGHT * len(unit.changes) + len(unit.writes) + len(unit.endings)
+        more = _weight(unit)
         if weight and weight + more > MOST_INSERTED:
             yield units[first:place]
             first, weight = place, 0
         weight += more
     if units:
         yield units[first:]
+
+
+def _weight(unit: Unit) -> int:
+    linked = sum(job.links is not None for job in unit.jobs)
+    light = len(unit.jobs) - linked + len(unit.endings) + len(unit.events)
+    return light + _WEIGHT * (linked + len(unit.changes) + len(unit.writes) + len(unit.alike))
 
 
 def describe(units: Sequence[Unit], rules: QueueRules, now: int, *, log_events: bool) -> tuple[list[str], list[Word]]:
@@ -82,6 +88,7 @@ def _add(unit: Unit, now: int, names: list[str], arguments: list[Word], *, log_e
     reserved = [job.reserved for job in unit.jobs]
     marks = "".join("1" if mark else "0" for mark in reserved) if any(reserved) else ""
     uniques = [(place, job.links.unique) for place, job in enumerate(unit.jobs) if job.links and job.links.unique]
+    uniques += enumerate(unit.alike, len(unit.jobs))
     more = bool(unit.changes or unit.writes or unit.endings or unit.events or uniques)
     arguments += (len(unit.jobs), marks)
     if unit.key is None:
@@ -111,7 +118,7 @@ def _add_more(
     for event in unit.events:
         arguments += describe_event(event)
     for place, unique in uniques:
-        arguments += (place, _digits(unique.states), unique.period_ms)
+        arguments += (place, unique.fingerprint.hex(), _digits(unique.states), unique.period_ms)
 
 
 def _describe_write(write: Write) -> tuple[Word, ...]:

@@ -75,5 +75,4 @@ class Scripts:
             return await self._connections.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
             # A Redis that was restarted has forgotten it, and has executed nothing.
-            await self._connections.call("SCRIPT", "LOAD", script.text)
-            return await self._connections.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            return await self._connections.call("EVAL", script.text, len(keys), *keys, *arguments)

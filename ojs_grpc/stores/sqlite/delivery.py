@@ -169,8 +169,7 @@ def complete(session: Session, completions: Sequence[Completion], now: int) -> l
             jobs[completion.job_id] = job._replace(state=COMPLETED, worker="")
     if done:
         # One statement for all costs half of one for each; most jobs have no result to store.
-        order = {"first": session.numbers(len(done)).start, "keys": json.dumps(done), "now": now}
-        session.db.execute(_SQL["complete"], order)
+        session.db.execute(_SQL["complete"], {"keys": json.dumps(done), "now": now})
         if tails:
             session.db.executemany(_SQL["set_tail"], tails)
     for (queue, state), each in durations.items():

@@ -20,7 +20,7 @@ WHERE id = ?
 
 -- name: complete
 UPDATE jobs
-SET state = {COMPLETED}, seq = :first + done.key, ended_at = :now, due_at = 0, wake_at = 0, worker = ''
+SET state = {COMPLETED}, ended_at = :now, due_at = 0, wake_at = 0, worker = ''
 FROM json_each(:keys) AS done
 WHERE jobs.key = done.value
 

@@ -2,9 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import chain, takewhile
+from itertools import chain
 from struct import Struct
-from time import monotonic
 from typing import NamedTuple
 
 from ojs_grpc.core.events import EventId, NewEvent, StoredEvent
@@ -23,9 +22,8 @@ _ROW_BYTES = 1024 * 1024
 # Behind the last event of any row.
 _END = 2**20
 
-# Rows are dropped so many at a time, for so long in one sweep.
-_LOT = 1_000
-_LOT_SECONDS = 0.05
+# Rows are dropped in lots of about this weight at most: SQLite visits every page that becomes free.
+_LOT_BYTES = 4 * 1024 * 1024
 
 
 class Entries:
@@ -137,22 +135,22 @@ def _unpack(seq: int, at: int, data: bytes) -> Iterator[StoredEvent]:
         start, place = end, place + 1
 
 
-def forget_events(db: sqlite3.Connection, retention: Retention, now: int) -> None:
-    """Drops rows all of whose events are too old or too many; not all of them if that would take long."""
+def forget_events(db: sqlite3.Connection, retention: Retention, now: int, limit: int) -> bool:
+    """Drops up to `limit` rows all of whose events are too old or too many; whether there may be more of them."""
     newest = db.execute(_SQL["newest"]).fetchone()
     if newest is None:
-        return
+        return False
     last, total, size = newest
-    stop = monotonic() + _LOT_SECONDS
     before, many = now - retention.events_ms, total - retention.events_count
-    while monotonic() < stop:
-        # The newest row has to stay, for its number.
-        rows = db.execute(_SQL["oldest"], (last, _LOT))
-        outdated = [seq for seq, *_ in takewhile(lambda row: row[1] <= before or row[2] <= many, rows)]
-        rows.close()
-        if outdated:
-            db.execute(_SQL["delete_to"], (outdated[-1],))
-        if len(outdated) < _LOT:
+    outdated, room = [], _LOT_BYTES
+    # The newest row has to stay, for its number.
+    for seq, at, behind, weight in db.execute(_SQL["oldest"], (last, limit)).fetchall():
+        if room <= 0 or (at > before and behind > many):
             break
+        outdated.append(seq)
+        room -= weight
+    if outdated:
+        db.execute(_SQL["delete_to"], (outdated[-1],))
     if size:
         db.execute(_SQL["empty"], {"seq": last, "before": before, "many": many})
+    return room <= 0 or len(outdated) == limit

@@ -15,7 +15,7 @@ SELECT 1 FROM events WHERE seq > ? LIMIT 1
 SELECT seq, total, length(data) FROM events ORDER BY seq DESC LIMIT 1
 
 -- name: oldest
-SELECT seq, at, total FROM events WHERE seq < ? ORDER BY seq LIMIT ?
+SELECT seq, at, total, length(data) FROM events WHERE seq < ? ORDER BY seq LIMIT ?
 
 -- name: delete_to
 DELETE FROM events WHERE seq <= ?

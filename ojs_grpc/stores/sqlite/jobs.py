@@ -1,7 +1,6 @@
 """Jobs by id: store, read, apply."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain, islice
@@ -53,7 +52,8 @@ def store(session: Session, ledger: Ledger, jobs: Sequence[NewJob], now: int) ->
         for number, job in zip(numbers, jobs, strict=True)
     ]
     subjects = [job.envelope[: job.subject_size] for job in jobs]
-    if any(job.links is not None for job in jobs):
+    linked = [job for job in jobs if job.links is not None]
+    if linked:
         _insert_linked(session, ledger, jobs, rows, now)
         rows = [row for row, job in zip(rows, jobs, strict=True) if job.links is None]
     _insert_rows(session.db, _SQL["insert_job"], rows)
@@ -63,10 +63,10 @@ def store(session: Session, ledger: Ledger, jobs: Sequence[NewJob], now: int) ->
     if session.log_events:
         told = zip(states, subjects, strict=True)
         ledger.log.add_new([(_NEWS[state], subject) for state, subject in told if state in _NEWS])
-    for (queue, state), count in Counter(zip([job.queue for job in jobs], states, strict=True)).items():
-        ledger.tally.move(keys[queue], NOWHERE, state, count)
-        if state == AVAILABLE:
-            ledger.ready.add(queue)
+    for job in jobs:
+        ledger.tally.move(keys[job.queue], NOWHERE, job.state)
+        if job.state == AVAILABLE:
+            ledger.ready.add(job.queue)
 
 
 def _insert_linked(

@@ -114,14 +114,21 @@ class Lanes:
 
     def advance(self, lane: Lane) -> None:
         """The first job of the lane was given."""
-        behind = {"lane": lane.key, "now": self._now, "priority": lane.priority, "seq": lane.seq}
-        row = self._db.execute(_SQL["head_behind"], behind).fetchone()
-        if row is None:
+        head = self._behind(lane)
+        if head is None:
             self.empty(lane)
             return
-        self._place(lane, 1, 0, row)
+        self._place(lane, 1, 0, head)
         if lane.gate:
             self.open_gate(lane.gate)
+
+    def pass_over(self, lane: Lane) -> None:
+        """The first job of an open lane is not to be given any more."""
+        head = self._behind(lane)
+        if head is None:
+            self.empty(lane)
+        else:
+            self.skip(lane, head)
 
     def skip(self, lane: Lane, head: tuple[int, int]) -> None:
         """The first job of an open lane is another one than was known."""
@@ -178,6 +185,12 @@ class Lanes:
             lane = Lane._make(row)
             self._place(lane, 1, key, lane[4:])
         self._leave_gate(key)
+
+    def _behind(self, lane: Lane) -> tuple[int, int] | None:
+        """The place of the job behind the lane's first one."""
+        first = {"lane": lane.key, "now": self._now, "priority": lane.priority, "seq": lane.seq}
+        head: tuple[int, int] | None = self._db.execute(_SQL["head_behind"], first).fetchone()
+        return head
 
     def _leave_gate(self, key: int) -> None:
         """Nothing waits for the gate's time; without a lane it is no more."""

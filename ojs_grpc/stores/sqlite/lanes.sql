@@ -29,10 +29,22 @@ ORDER BY priority DESC, seq
 LIMIT 1
 
 -- name: head_behind
-SELECT priority, seq FROM jobs INDEXED BY jobs_in_lane
-WHERE lane = :lane AND lane > 0 AND state = {AVAILABLE} AND (expires_at = 0 OR expires_at > :now OR started_at > 0)
-    AND priority <= :priority AND (priority < :priority OR seq > :seq)
-ORDER BY priority DESC, seq
+-- Two halves, as one condition for both would walk through all jobs of the priority that come before.
+SELECT * FROM (
+    SELECT priority, seq FROM jobs INDEXED BY jobs_in_lane
+    WHERE lane = :lane AND lane > 0 AND state = {AVAILABLE} AND (expires_at = 0 OR expires_at > :now OR started_at > 0)
+        AND priority = :priority AND seq > :seq
+    ORDER BY seq
+    LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+    SELECT priority, seq FROM jobs INDEXED BY jobs_in_lane
+    WHERE lane = :lane AND lane > 0 AND state = {AVAILABLE} AND (expires_at = 0 OR expires_at > :now OR started_at > 0)
+        AND priority < :priority
+    ORDER BY priority DESC, seq
+    LIMIT 1
+)
 LIMIT 1
 
 -- name: gate

@@ -3,14 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from ojs_grpc.core.rate_limit import RateLimit
-from ojs_grpc.stores.sqlite.session import QUEUE_LIMIT, Held, Session
+from ojs_grpc.core.rate_limit import MAX_CLAIMS, RateLimit, queue_key
+from ojs_grpc.stores.sqlite.session import Held, Session
 from ojs_grpc.stores.sqlite.statements import load
 
 _SQL = load("limits")
 
 # Claims are kept for so long even if no limit asks for them: one that does may be along soon.
 _KEPT_MS = 60_000
+
+# No limit counts further back; a row may be about many claims, so some more than that.
+_MOST_CLAIMS = 2 * MAX_CLAIMS
 
 UNTIL_FREED = 0
 """Held back until an active job's lease ends; any other number is a time."""
@@ -61,7 +64,7 @@ class Meter:
         db.executemany(_SQL["use"], self._uses)
         for used, claims in self._begun.items():
             row = {"used": used, "now": self._now}
-            db.execute(_SQL["forget_claims"], row)
+            db.execute(_SQL["forget_claims"], {**row, "most": _MOST_CLAIMS})
             db.execute(_SQL["log_claims"], row)
             db.execute(_SQL["count_claims"], {**row, "claims": claims})
 
@@ -71,11 +74,11 @@ class Meter:
         return self._active[held.used] + self._begun[held.used]
 
     def _count_running(self, held: Held) -> int:
-        session, name = self._session, held.limit.key.removeprefix(QUEUE_LIMIT)
+        session, name = self._session, held.limit.key.removeprefix(queue_key(""))
         if name != held.limit.key and session.queue_limit(name) is not None:
-            # What the operator limits is the queue itself: its active jobs are counted as such.
-            queue = session.queue_key(name, self._now)
-            row = session.db.execute(_SQL["active_elsewhere"], {"used": held.used, "queue": queue}).fetchone()
+            # What the operator limits is the queue itself: its active jobs are counted as such. There may be no such
+            # queue, if only jobs of others name it.
+            row = session.db.execute(_SQL["active_elsewhere"], {"used": held.used, "queue": name}).fetchone()
         else:
             row = session.db.execute(_SQL["active"], (held.used,)).fetchone()
         return int(row[0])
@@ -107,8 +110,9 @@ def free(session: Session, uses: Sequence[tuple[int, int]]) -> None:
     session.db.executemany(_SQL["free"], uses)
 
 
-def forget_limits(session: Session, now: int, limit: int) -> None:
-    """Deletes what no job names any more and what counts no more."""
+def forget_limits(session: Session, now: int, limit: int) -> bool:
+    """Deletes up to `limit` of those that no job names and that count no more; whether there may be more of them."""
     keys = session.db.execute(_SQL["idle"], {"now": now, "limit": limit}).fetchall()
     session.db.executemany(_SQL["delete_claims"], keys)
     session.db.executemany(_SQL["delete"], keys)
+    return len(keys) == limit

@@ -14,8 +14,9 @@ SELECT name FROM limits WHERE key = ?
 SELECT count(*) FROM uses WHERE used = ?
 
 -- name: active_elsewhere
-SELECT (SELECT active FROM queues WHERE key = :queue)
-    + (SELECT count(*) FROM uses WHERE used = :used AND queue <> :queue)
+SELECT coalesce((SELECT active FROM queues WHERE name = :queue), 0)
+    + (SELECT count(*) FROM uses
+       WHERE used = :used AND queue <> coalesce((SELECT key FROM queues WHERE name = :queue), 0))
 
 -- name: claimed
 SELECT claimed FROM limits WHERE key = ?
@@ -39,7 +40,13 @@ INSERT INTO claims (used, before, at) SELECT key, claimed, :now FROM limits WHER
 UPDATE limits SET claimed = claimed + :claims, used_at = :now WHERE key = :used
 
 -- name: forget_claims
-DELETE FROM claims WHERE used = :used AND at <= :now - (SELECT longest FROM limits WHERE key = :used)
+-- A few at a time, more than are added. Behind so many claims no limit looks, however long its period.
+DELETE FROM claims WHERE used = :used AND before IN (
+    SELECT before
+    FROM (SELECT before, at FROM claims WHERE used = :used ORDER BY before LIMIT 20)
+        JOIN limits ON limits.key = :used
+    WHERE at <= :now - longest OR before < claimed - :most
+)
 
 -- name: idle
 SELECT key FROM limits INDEXED BY limits_without_lanes

@@ -93,14 +93,10 @@ class LimitedLine:
         return True
 
     def _first_of(self, lane: Lane) -> Row | None:
-        """The lane's first job; None if that is not the one that was known to be."""
+        """The lane's first job; None if the one that was known to be is not to be given any more."""
         place = {"lane": lane.key, "now": self._now, "priority": lane.priority, "seq": lane.seq}
-        found = self._session.db.execute(_SQL["first_in_lane"], place).fetchone()
-        row = None if found is None else Row._make(found)
+        row = self._session.db.execute(_SQL["at_place"], place).fetchone()
         if row is None:
-            self._lanes.empty(lane)
-        elif (row.priority, row.seq) != lane[4:]:
-            self._lanes.skip(lane, (row.priority, row.seq))
-        else:
-            return row
-        return None
+            self._lanes.pass_over(lane)
+            return None
+        return Row._make(row)

@@ -5,10 +5,8 @@ WHERE queue = :queue AND state = {AVAILABLE} AND lane = 0 AND (expires_at = 0 OR
 ORDER BY priority DESC, seq
 LIMIT :slots
 
--- name: first_in_lane
+-- name: at_place
 SELECT key, id, attempt, enqueued_at, visibility_ms, timeout_ms, priority, seq, tail, subject, data
 FROM jobs INDEXED BY jobs_in_lane JOIN envelopes USING (key)
-WHERE lane = :lane AND lane > 0 AND state = {AVAILABLE} AND (expires_at = 0 OR expires_at > :now OR started_at > 0)
-    AND priority <= :priority AND (priority < :priority OR seq >= :seq)
-ORDER BY priority DESC, seq
-LIMIT 1
+WHERE lane = :lane AND lane > 0 AND state = {AVAILABLE} AND priority = :priority AND seq = :seq
+    AND (expires_at = 0 OR expires_at > :now OR started_at > 0)

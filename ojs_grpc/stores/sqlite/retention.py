@@ -1,6 +1,9 @@
 """Forgetting what is over."""
 
+import sqlite3
 from collections.abc import Sequence
+from functools import partial
+from time import monotonic
 from typing import NamedTuple
 
 from ojs_grpc.stores.ports import Retention
@@ -13,6 +16,10 @@ from ojs_grpc.stores.sqlite.statistics import NOWHERE, Tally, forget_minutes, pl
 
 _SQL = load("retention")
 _DAY_MS = 86_400_000
+
+# The next sweep may be a minute away, and the loop serves nobody else meanwhile.
+_LOT = 500
+_LOT_SECONDS = 0.05
 
 
 class _Shelf(NamedTuple):
@@ -36,17 +43,30 @@ def _shelves(retention: Retention) -> Sequence[_Shelf]:
 
 def sweep(session: Session, retention: Retention, now: int, limit: int) -> int:
     """As in the port."""
-    # These are no part of what is counted. A worker that withdrew a day ago and says nothing since may be
-    # another one by now.
-    session.db.execute(_SQL["forget_workers"], {"before": now - _DAY_MS, "limit": limit})
-    forget_events(session.db, retention, now)
-    forget_minutes(session.db, now, limit)
-    forget_limits(session, now, limit)
+    _forget_uncounted(session, retention, now)
     removed = session.db.execute(_SQL["delete_keys"], {"now": now, "limit": limit}).rowcount
     for shelf in _shelves(retention):
         removed += _remove_old(session, shelf, now, limit - removed)
         removed += _remove_excess(session, shelf, now, limit - removed)
     return removed
+
+
+def _forget_uncounted(session: Session, retention: Retention, now: int) -> None:
+    """Forgets in lots what does not count as removed: for some time, at least one lot of each kind."""
+    stop = monotonic() + _LOT_SECONDS
+    for forget in (
+        partial(_forget_workers, session.db),
+        partial(forget_limits, session),
+        partial(forget_minutes, session.db),
+        partial(forget_events, session.db, retention),
+    ):
+        while forget(now=now, limit=_LOT) and monotonic() < stop:
+            pass
+
+
+def _forget_workers(db: sqlite3.Connection, now: int, limit: int) -> bool:
+    # A worker that withdrew a day ago and says nothing since may be another one by now.
+    return db.execute(_SQL["forget_workers"], {"before": now - _DAY_MS, "limit": limit}).rowcount == limit
 
 
 def _remove_old(session: Session, shelf: _Shelf, now: int, limit: int) -> int:

@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     queue         INTEGER NOT NULL,            -- queues.key
     state         INTEGER NOT NULL,
     priority      INTEGER NOT NULL,
-    seq           INTEGER NOT NULL,            -- available: place in line among its priority; ended: order among equal ended_at
+    seq           INTEGER NOT NULL,            -- available: place in line among its priority; dead: order among equal ended_at
     attempt       INTEGER NOT NULL DEFAULT 0,
     lease         INTEGER NOT NULL DEFAULT 0,  -- of the present or the last claim
     enqueued_at   INTEGER NOT NULL,

@@ -8,15 +8,11 @@ from ojs_grpc.core.rate_limit import QueueRules, RateLimit
 from ojs_grpc.stores.sqlite.statements import load
 
 _SQL = load("queues")
-_LAST_NUMBER = "SELECT last FROM counter"
-_TAKE_NUMBERS = "UPDATE counter SET last = ?"
+_LAST_NUMBER = "SELECT last FROM counter WHERE only_row = 1"
+_TAKE_NUMBERS = "UPDATE counter SET last = ? WHERE only_row = 1"
 
 # Queue names come from callers: the bound keeps a client that invents them from filling memory.
 _MAX_KNOWN = 16_384
-
-
-# What the keys of limits begin with that operators set for queues.
-QUEUE_LIMIT = "queue:"
 
 
 class Held(NamedTuple):
@@ -80,8 +76,7 @@ class Session:
 
     def queue_limit(self, name: str) -> RateLimit | None:
         """What the operator limits a queue to."""
-        limit = self.rules.of(name).limit
-        return None if limit is None else limit._replace(key=f"{QUEUE_LIMIT}{name}")
+        return self.rules.of(name).limit
 
     def queue_key(self, name: str, now: int) -> int:
         """A queue's key; the queue exists from now on."""

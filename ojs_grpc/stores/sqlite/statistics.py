@@ -109,6 +109,7 @@ def queue_facts(db: sqlite3.Connection, queue: str, now: int) -> QueueFacts | No
     )
 
 
-def forget_minutes(db: sqlite3.Connection, now: int, limit: int) -> None:
-    """Deletes figures that nobody will be told any more."""
-    db.execute(_SQL["forget"], {"before": now // _MINUTE_MS - _MINUTES, "limit": limit})
+def forget_minutes(db: sqlite3.Connection, now: int, limit: int) -> bool:
+    """Deletes up to `limit` rows of figures that nobody will be told any more; whether there may be more of them."""
+    deleted = db.execute(_SQL["forget"], {"before": now // _MINUTE_MS - _MINUTES, "limit": limit}).rowcount
+    return deleted == limit

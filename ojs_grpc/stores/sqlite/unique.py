@@ -10,6 +10,8 @@ _SQL = load("unique")
 
 def duplicate(db: sqlite3.Connection, unique: Unique, now: int) -> str | None:
     """The id of the newest duplicate (behaviour section 3.3)."""
+    if db.execute(_SQL["any"], (unique.fingerprint,)).fetchone() is None:
+        return None
     newest: tuple[int, str] | None = None
     for state in unique.states:
         row = db.execute(_SQL["newest"], (unique.fingerprint, state)).fetchone()

@@ -1,7 +1,8 @@
 """Units: what one caller wants done at once, or not at all."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ojs_grpc.core.envelope import NewJob
@@ -15,6 +16,7 @@ from ojs_grpc.stores.sqlite.session import Session
 from ojs_grpc.stores.sqlite.statements import load
 
 _SQL = load("units")
+_NONE: Mapping[int, str] = MappingProxyType({})
 
 
 class _Alike(NamedTuple):
@@ -40,14 +42,14 @@ class _Batch:
         self._accepted: list[NewJob] = []
         self._ids: set[str] = set()
         self._fingerprints: set[bytes] = set()
-        self._coming: Counter[str] = Counter()
+        self._coming: defaultdict[str, int] = defaultdict(int)
 
     def take(self, unit: Unit) -> Outcome:
         """Accepts a unit or refuses it."""
         reply = None if unit.key is None else self._earlier_reply(unit.key)
         if reply is not None:
             return reply
-        if unit.changes or unit.writes or unit.endings or unit.events:
+        if unit.changes or unit.writes or unit.endings or unit.events or unit.alike:
             self.flush()
             return self._do(unit)
         refusal = self._taken(unit) or self._duplicates(unit) or self._overfull(unit)
@@ -71,7 +73,7 @@ class _Batch:
             self._accepted = []
             self._ids = set()
             self._fingerprints = set()
-            self._coming = Counter()
+            self._coming.clear()
 
     def _do(self, unit: Unit) -> Outcome:
         """Does a unit step by step, and takes the steps back if one is refused."""
@@ -90,10 +92,11 @@ class _Batch:
 
     def _steps(self, unit: Unit, ledger: Ledger) -> Outcome | _Alike:
         session, now = self._session, self._now
+        twins = self._twins(unit)
         changed = jobs.change(session, ledger, unit.changes, now)
         if None in changed or not documents.write(session, unit.writes):
             return Outdated()
-        refusal = self._taken(unit) or self._duplicates(unit)
+        refusal = self._taken(unit) or self._duplicates(unit, twins)
         if refusal is not None:
             return refusal
         jobs.store(session, ledger, unit.jobs, now)
@@ -128,8 +131,14 @@ class _Batch:
             earlier.add(job_id)
         return None
 
-    def _duplicates(self, unit: Unit) -> _Alike | None:
-        found: dict[int, str] = {}
+    def _twins(self, unit: Unit) -> dict[int, str]:
+        """The duplicates of `Unit.alike`. To be called before anything is changed: no job is its own duplicate."""
+        alike = enumerate(unit.alike, len(unit.jobs))
+        found = {position: unique.duplicate(self._session.db, each, self._now) for position, each in alike}
+        return {position: twin for position, twin in found.items() if twin is not None}
+
+    def _duplicates(self, unit: Unit, twins: Mapping[int, str] = _NONE) -> _Alike | None:
+        found = dict(twins)
         for position, job in enumerate(unit.jobs):
             if job.links is None or job.links.unique is None:
                 continue
@@ -152,5 +161,6 @@ class _Batch:
         if (full := overfull(self._session, growth, self._coming)) is not None:
             return full
         # What comes after this in `take` accepts the unit.
-        self._coming += growth
+        for queue, jobs_ in growth.items():
+            self._coming[queue] += jobs_
         return None

@@ -95,3 +95,16 @@ async def test_waiting_ends_when_redis_does(store: RedisStore, server: PrivateRe
 
     with pytest.raises(StoreUnavailable):
         await waiting
+
+
+async def test_a_wait_that_redis_breaks_off(store: RedisStore, server: PrivateRedis) -> None:
+    """Redis ends waits with an error when it becomes a replica: it is unavailable then, not broken."""
+    waiting = asyncio.create_task(store.await_events(await store.event_cursor(None), WAIT_MS))
+    await until_waiting(store, 1)
+
+    for line in (await store._connections.call("CLIENT", "LIST")).decode().splitlines():
+        if "cmd=xread" in line:
+            server.command("CLIENT", "UNBLOCK", line.split()[0].removeprefix("id="), "ERROR")
+
+    with pytest.raises(StoreUnavailable):
+        await waiting

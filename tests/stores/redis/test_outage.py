@@ -9,6 +9,7 @@ import pytest
 from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core import states
+from ojs_grpc.core.rate_limit import RateLimit
 from ojs_grpc.errors import StoreError, StoreTimeout, StoreUnavailable
 from ojs_grpc.stores.ports import Demand
 from ojs_grpc.stores.redis import connection
@@ -17,7 +18,20 @@ from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import FakeClock
 from tests.redis_server import PrivateRedis
 from tests.signals import RecordingSignals
-from tests.store.building import MANY_BYTES, QUEUE, ack, demand, ids_of, job, put, see, take
+from tests.store.building import (
+    MANY_BYTES,
+    QUEUE,
+    ack,
+    change,
+    demand,
+    ids_of,
+    job,
+    limited,
+    put,
+    released,
+    see,
+    take,
+)
 
 
 @contextmanager
@@ -89,6 +103,22 @@ async def test_what_a_lost_claim_leased_is_found(store: RedisStore, server: Priv
     assert (found[0].state, found[0].worker_id) == (states.ACTIVE, "worker-1")
     assert await store.unanswered(clock.now()) == []
     assert ids_of(await take(store)) == [left.id]
+
+
+async def test_a_lost_claim_that_is_taken_back_uses_no_limit(
+    store: RedisStore, server: PrivateRedis, clock: FakeClock
+) -> None:
+    """What a lost claim leased gives its place under a limit back when it is released."""
+    await take(store)
+    await put(store, job(), job(), links=limited(RateLimit("key", concurrency=1)))
+    with frozen(server):
+        await claim_that_times_out(store, 2)
+    (lost,) = await store.unanswered(clock.now())
+    assert await take(store) == []
+
+    await change(store, released(Job.FromString(lost), clock.now()))
+
+    assert len(await take(store, 2)) == 1
 
 
 async def test_several_lost_claims(store: RedisStore, server: PrivateRedis, clock: FakeClock) -> None:

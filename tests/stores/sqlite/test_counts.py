@@ -82,3 +82,17 @@ async def test_counts_stay_true(file_store: SqliteStore, clock: FakeClock) -> No
         database.execute("SELECT count(*) FROM envelopes").fetchone()
         == database.execute("SELECT count(*) FROM jobs").fetchone()
     )
+
+
+async def test_minutes_of_many_queues(file_store: SqliteStore, clock: FakeClock) -> None:
+    """One sweep a minute forgets the figures of however many queues."""
+    for number in range(30):
+        await put(file_store, job(f"q{number}"))
+        await take(file_store, 1, f"q{number}")
+    clock.advance(62 * 60_000)
+
+    await file_store.sweep(Retention(), clock.now(), 10)
+
+    database = file_store._db
+    assert database is not None
+    assert database.execute("SELECT count(*) FROM minutes").fetchone() == (0,)

@@ -6,6 +6,7 @@ from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core.events import EventId, Kind, NewEvent, StoredEvent
 from ojs_grpc.stores.ports import Retention
+from ojs_grpc.stores.sqlite.events import forget_events
 from ojs_grpc.stores.sqlite.store import SqliteStore
 from tests.clock import FakeClock
 from tests.store.building import ack, history, job, put, take
@@ -94,3 +95,18 @@ async def test_another_process_writes(open_file: OpenFile) -> None:
     async with asyncio.timeout(5):
         await waiting
     assert len((await here.events(cursor, 10)).events) == 1
+
+
+async def test_large_rows_go_in_small_lots(file_store: SqliteStore, clock: FakeClock) -> None:
+    """Dropping large events holds nobody up: few go at once, whatever their number."""
+    for _ in range(12):
+        await file_store.log([NewEvent(Kind.CRON_SKIPPED, "cron", detail=bytes(1_000_000))], clock.now())
+    clock.advance(ONE_DAY.events_ms)
+    database = file_store._db
+    assert database is not None
+
+    assert forget_events(database, ONE_DAY, clock.now(), 500)
+
+    assert 6 <= rows(file_store) <= 8
+    await file_store.sweep(ONE_DAY, clock.now(), 10)
+    assert rows(file_store) == 1

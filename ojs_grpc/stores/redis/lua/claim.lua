@@ -29,8 +29,8 @@
 local WORKER_STATE_QUIET = 2
 -- A delivery shows times, a lease and the worker that its record does not have in this form.
 local OVERLAY_SIZE = 80
--- What it costs to pass over an expired job, where 1 is to lease one.
-local PASSING_COST = 0.25
+-- What it costs to pass over an expired job, and to lease one where limits count, where 1 is to lease any other.
+local PASSING_COST, LIMITED_COST = 0.25, 2
 
 local now, silence_ms, nonce = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local memory = redis.call('GET', KEYS[1])

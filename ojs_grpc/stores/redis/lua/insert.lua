@@ -20,7 +20,7 @@
 --   2, ''     the idempotency key is known with another fingerprint
 --   3, id     the id is taken
 --   4, ''     a precondition does not hold
---   5, list   jobs have duplicates: for each its place among the jobs (from 0), the duplicate's record and worker
+--   5, list   jobs have duplicates: for each its place (as in includes/unit.lua), the duplicate's record and worker
 --   6, text   a queue is full: `<depth> <bound> <queue>`
 
 -- @include states
@@ -132,7 +132,7 @@ local function refusal(extra, count, marks)
     return 3, id
   end
   if extra and extra.uniques > 0 then
-    local found = unit().duplicates(extra, key_at, arg_at, now)
+    local found = unit().duplicates(extra, count, now)
     if found[1] then
       return 5, found
     end

@@ -39,14 +39,17 @@ end
 
 local function write_facts(now)
   for queue, facts in pairs(facts_of_queues) do
+    local prefix = facts.prefix
+    local all = prefix .. 'facts:' .. queue
     for name, amount in pairs(facts.all) do
       if amount ~= 0 then
-        redis.call('HINCRBY', facts.prefix .. 'facts:' .. queue, name, amount)
+        redis.call('HINCRBY', all, name, amount)
       end
     end
+    local minute = string.format(':%.0f', math.floor(now / MINUTE_MS))
+    local key = prefix .. 'minute:' .. queue .. minute
     for name, amount in pairs(facts.minute) do
       if amount ~= 0 then
-        local key = facts.prefix .. 'minute:' .. queue .. ':' .. string.format('%.0f', math.floor(now / MINUTE_MS))
         if redis.call('HINCRBY', key, name, amount) == amount then
           redis.call('PEXPIRE', key, MINUTES_KEPT_MS)
         end

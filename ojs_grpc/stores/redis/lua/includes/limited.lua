@@ -70,7 +70,7 @@ local function take_one(demand, prefix, queue)
     end
     use_both(limits, rule, id)
     note(demand, queue, demand.lease, demand.lease, { id })
-    room = room - 1
+    room = room - LIMITED_COST
   end
   redis.call('ZREM', line, id)
   if limits ~= '' then

@@ -2,7 +2,7 @@
 -- @include effects
 
 -- What ties a job to others. Of unique jobs there is for each fingerprint and state a sorted set of ids by time of
--- creation; of finished jobs only the newest is in it, because nobody asks for others.
+-- creation.
 
 local TERMINAL = { [COMPLETED] = true, [CANCELLED] = true, [DISCARDED] = true }
 
@@ -30,9 +30,6 @@ local function move_twin(id, from, to)
   end
   if to then
     redis.call('ZADD', twins(fingerprint, to), job.links.created_at, id)
-  end
-  if TERMINAL[to] then
-    redis.call('ZREMRANGEBYRANK', twins(fingerprint, to), 0, -2)
   end
 end
 

@@ -7,18 +7,17 @@
 -- The rarer parts of a unit. Five numbers say how many follow of each: changes, as in includes/change.lua; writes, each
 -- a name, '' or the version that the document must have, 1 or 0 for whether there is data, the data, due_at; endings,
 -- each the prefix of its set and its member; events, each a prefix, kind, subject and detail; unique jobs, each its
--- place among the jobs (from 0), states as digits, period_ms.
+-- place among the jobs (from 0; behind them for one that is no new job), fingerprint, states as digits, period_ms.
 
-local WRITE_SIZE, ENDING_SIZE, EVENT_SIZE, UNIQUE_SIZE = 5, 2, 4, 3
+local WRITE_SIZE, ENDING_SIZE, EVENT_SIZE, UNIQUE_SIZE = 5, 2, 4, 4
 
 -- Where the parts of a unit are. Of the jobs that it changes, `changed` has the ids, and `becomes` by fingerprint and id
 -- what they will be.
 local function read_unit(key_at, arg_at)
   local unit = { growth = {}, changed = {}, becomes = {} }
-  unit.changes, unit.writes, unit.endings, unit.events, unit.uniques = unpack(ARGV, arg_at, arg_at + 4)
-  for _, name in ipairs({ 'changes', 'writes', 'endings', 'events', 'uniques' }) do
-    unit[name] = tonumber(unit[name])
-  end
+  unit.changes, unit.writes = tonumber(ARGV[arg_at]), tonumber(ARGV[arg_at + 1])
+  unit.endings, unit.events = tonumber(ARGV[arg_at + 2]), tonumber(ARGV[arg_at + 3])
+  unit.uniques = tonumber(ARGV[arg_at + 4])
   unit.changes_at = arg_at + 5
   unit.writes_at = unit.changes_at + CHANGE_SIZE * unit.changes
   unit.endings_at = unit.writes_at + WRITE_SIZE * unit.writes
@@ -64,14 +63,15 @@ local function unit_holds(unit)
   return true
 end
 
--- Place, record and worker of each duplicate; `key_at` and `arg_at` are those of the jobs.
-local function duplicates(unit, key_at, arg_at, now)
+-- Place, record and worker of each duplicate of a unit with `count` new jobs. To these the jobs that the unit changes
+-- count as changed, to others not.
+local function duplicates(unit, count, now)
   local found = {}
   for arg = unit.uniques_at, unit.arg_end - 1, UNIQUE_SIZE do
-    local place = tonumber(ARGV[arg])
-    decode(ARGV[arg_at + place], KEYS[key_at + place])
-    local fingerprint, period = job.links.fingerprint, tonumber(ARGV[arg + 2])
-    local record, worker = twin_of(fingerprint, ARGV[arg + 1], period, unit.becomes[fingerprint] or {}, now)
+    local place, fingerprint, states, period = unpack(ARGV, arg, arg + 3)
+    place = tonumber(place)
+    local changes = place < count and unit.becomes[fingerprint] or {}
+    local record, worker = twin_of(fingerprint, states, tonumber(period), changes, now)
     if record then
       local size = #found
       found[size + 1], found[size + 2], found[size + 3] = place, record, worker
