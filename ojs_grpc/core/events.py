@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Kind(IntEnum):
@@ -68,6 +68,10 @@ def name_of(kind: int) -> str:
 def kind_of(name: str) -> Kind | None:
     """The type of event of this name, or of this alias (behaviour section 18); None if there is none."""
     return _KINDS.get(name)
+
+
+MOST_DETAIL_BYTES: Final = 65_536
+"""A result that is larger is not part of its event: the log would keep a million of them beside the jobs' own."""
 
 
 class JobEvent(NamedTuple):
@@ -148,7 +152,8 @@ class StoredEvent(NamedTuple):
         value: JOB_COMPLETED: how long the attempt took, in ms; JOB_HEARTBEAT: the new end of the lease; else 0.
         subject: the first bytes of the job's envelope (`NewJob.subject_size`), or what a `NewEvent` said.
         detail: JOB_ENQUEUED, JOB_SCHEDULED: empty. JOB_STARTED, JOB_HEARTBEAT: the worker's id in UTF-8.
-            JOB_COMPLETED: the `tail` of the completion, fields of `Job`. All others: a serialised Struct.
+            JOB_COMPLETED: the `tail` of the completion, fields of `Job`, if it has at most `MOST_DETAIL_BYTES`. All
+            others: a serialised Struct.
     """
 
     id: EventId

@@ -7,7 +7,7 @@ import pytest
 from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core import ids, lifecycle, states
-from ojs_grpc.core.events import Kind, NewEvent, StoredEvent
+from ojs_grpc.core.events import MOST_DETAIL_BYTES, Kind, NewEvent, StoredEvent
 from ojs_grpc.core.links import Links
 from ojs_grpc.stores.ports import Retention, Store, Unit, Write
 from tests.clock import START, FakeClock
@@ -75,6 +75,22 @@ async def test_a_life_without_trouble(store: Store, clock: FakeClock) -> None:
         (Kind.JOB_HEARTBEAT, 260, 1, START + 5_260, WORKER.encode()),
         (Kind.JOB_COMPLETED, 310, 1, 300, tail),
     ]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_large_result_is_left_out(store: Store, more: int) -> None:
+    """It is with the job; the log would keep it a second time."""
+    message = job()
+    await put(store, message)
+    held = await take_one(store)
+    tail = Job(trace_id="x" * (MOST_DETAIL_BYTES - 5 + more)).SerializeToString()
+    assert len(tail) == MOST_DETAIL_BYTES + more
+
+    await ack(store, held.id, tail=tail)
+
+    (*_, (kind, *_, detail)) = await log_of(store, message)
+    assert (kind, detail) == (Kind.JOB_COMPLETED, b"" if more else tail)
+    assert (await see(store, message)).trace_id.startswith("xxx")
 
 
 async def test_a_job_for_later(store: Store, clock: FakeClock) -> None:

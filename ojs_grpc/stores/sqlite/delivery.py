@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ojs_grpc_pb.v1 import worker_pb2
 
-from ojs_grpc.core.events import Kind
+from ojs_grpc.core.events import MOST_DETAIL_BYTES, Kind
 from ojs_grpc.core.overlay import overlay
 from ojs_grpc.core.states import ACTIVE, AVAILABLE, COMPLETED
 from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Refusal
@@ -160,7 +160,7 @@ def complete(session: Session, completions: Sequence[Completion], now: int) -> l
                 tails.append((job.tail + completion.tail, job.key))
             duration = now - job.started_at
             durations[job.queue, job.state].append(duration)
-            ledger.log.add(Kind.JOB_COMPLETED, job.attempt, duration, job.subject, completion.tail)
+            ledger.log.add(Kind.JOB_COMPLETED, job.attempt, duration, job.subject, _told(completion.tail))
             if job.workflow is not None:
                 ledger.arrived(completion.job_id, job.workflow, COMPLETED)
             if job.lane or session.limited:
@@ -177,6 +177,11 @@ def complete(session: Session, completions: Sequence[Completion], now: int) -> l
         ledger.tally.completed(queue, len(each), sum(each))
     ledger.close()
     return outcomes
+
+
+def _told(tail: bytes) -> bytes:
+    """What the log keeps of a completion."""
+    return tail if len(tail) <= MOST_DETAIL_BYTES else b""
 
 
 def _holds(completion: Completion, job: _Holder) -> bool:

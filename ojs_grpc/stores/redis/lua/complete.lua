@@ -17,6 +17,8 @@
 
 -- A value this short is written anew, because Redis doubles the room of one that it appends to.
 local SHORT = 16384
+-- core.events.MOST_DETAIL_BYTES
+local MOST_DETAIL = 65536
 
 local now, process = tonumber(ARGV[1]), ARGV[2]
 -- By queue.
@@ -98,7 +100,7 @@ local function complete(name, lease, worker, tail)
   end
   local took = math.max(now - job.started_at, 0)
   count(prefix, from, took)
-  log_job(prefix, key, head, JOB_COMPLETED, took, tail)
+  log_job(prefix, key, head, JOB_COMPLETED, took, #tail <= MOST_DETAIL and tail or '')
   write(key, head, tail)
   return false
 end
