@@ -47,8 +47,8 @@ class CronFirer:
     """The duty of cron entries."""
 
     name = "cron_firer"
-    # Who registers an entry moves the alarm of its own server only.
-    idle_ms = 1000
+    # Who registers an entry moves the alarm of its own server, which fires it; others are needed if that one stops.
+    idle_ms = 5000
 
     def __init__(self, store: Store, changes: Changes, alarm: Alarm, defaults: Defaults) -> None:
         self._store = store

@@ -53,7 +53,7 @@ class WorkflowAdvancer:
 
     name = "workflow_advancer"
     # An ending noted by a server that then stopped is noticed so late.
-    idle_ms = 1000
+    idle_ms = 2000
 
     def __init__(self, store: Store, changes: Changes, retention_ms: int, alarm: Alarm) -> None:
         self._store = store

@@ -24,6 +24,7 @@ _HEADLINES = {
     "unique": ("rate", "ratio"),
     "group": ("rate", "ratio"),
     "subscribers": ("latency_p50_ms", "latency_p99_ms"),
+    "memory": ("event_bytes",),
     "million": ("slowest_enqueue_ms", "promotion_seconds"),
 }
 _MEANINGS = {
@@ -53,6 +54,7 @@ _MEANINGS = {
     "promotion_seconds": "s until all were available",
     "waiting_bytes": "bytes a waiting job",
     "finished_bytes": "bytes a completed job",
+    "event_bytes": "bytes an event",
     "cpu_percent": "% of a core, 100 streams",
     "store_calls": "store calls a second, 100 streams",
 }
