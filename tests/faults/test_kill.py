@@ -2,11 +2,9 @@
 
 import asyncio
 import random
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,22 +15,6 @@ from tests.redis_server import PrivateRedis
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 _KILLS = 5
-
-
-@pytest.fixture
-def address() -> str:
-    """Where every server of the test listens, one after the other."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
-@pytest.fixture
-def durable_redis() -> Iterator[PrivateRedis]:
-    """A Redis that answers only when what it was told is on disk."""
-    options = ("--appendonly", "yes", "--appendfsync", "always")
-    with TemporaryDirectory(prefix="ojs-") as folder, PrivateRedis(Path(folder), *options) as server:
-        yield server
 
 
 async def test_a_killed_server_on_sqlite_loses_nothing(address: str, tmp_path: Path) -> None:

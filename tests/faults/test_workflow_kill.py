@@ -2,12 +2,10 @@
 
 import asyncio
 import random
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
@@ -26,23 +24,13 @@ _VISIBILITY_S = 3
 _PATIENCE_S = 60
 
 
-@pytest.fixture
-def address() -> str:
-    """Where both servers of a test listen, one after the other."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 @pytest.fixture(params=["sqlite", "redis"])
-def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store that answers only when what it was told is on disk."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'jobs.db'}"
-        return
-    options = ("--appendonly", "yes", "--appendfsync", "always")
-    with TemporaryDirectory(prefix="ojs-") as folder, PrivateRedis(Path(folder), *options) as server:
-        yield server.url
+        return f"sqlite:///{tmp_path / 'jobs.db'}"
+    redis: PrivateRedis = request.getfixturevalue("durable_redis")
+    return redis.url
 
 
 async def test_a_killed_workflow_completes(address: str, durable: str) -> None:

@@ -324,10 +324,11 @@ async def check(service: Service, method: str, data: bytes, metadata: Sequence[t
     status = status_of(error.code(), error.trailing_metadata())
     assert status.code in DOCUMENTED, f"{method}: {error.code()} {error.details()}"
     assert status.info.reason in DOCUMENTED[status.code], f"{method}: {status.info.reason}"
+    after = await snapshot(service)
     if method == "Heartbeat" and status.info.reason == "invalid_state":
-        # The named job is refused; whatever the named worker holds was extended all the same.
-        return
-    assert await snapshot(service) == before, f"{method} was refused ({error.details()}) and changed something"
+        # The named job is refused; whatever the named worker holds was extended all the same, and nothing else.
+        before, after = _without_ends_of_leases(before), _without_ends_of_leases(after)
+    assert after == before, f"{method} was refused ({error.details()}) and changed something"
 
 
 async def _call(
@@ -359,13 +360,29 @@ async def _open_and_close(service: Service, call: Any) -> None:  # noqa: ANN401
     await eventually(lambda: not engine.events._subscribers)
 
 
-async def snapshot(service: Service) -> object:
-    """What is stored, as far as this can be seen: queues and jobs, cron entries and workflows."""
+class Snapshot(NamedTuple):
+    """What is stored, as far as this can be seen: queues, dead letters, cron entries and workflows, the known jobs."""
+
+    queues: object
+    dead: object
+    documents: object
+    jobs: Sequence[object]
+
+
+def _without_ends_of_leases(snapshot: Snapshot) -> Snapshot:
+    jobs = [job_pb2.Job.FromString(data) for data in snapshot.jobs if isinstance(data, bytes)]
+    for job in jobs:
+        job.ClearField("lease_expires_at")
+    return snapshot._replace(jobs=jobs)
+
+
+async def snapshot(service: Service) -> Snapshot:
+    """Looks now."""
     store = service.store
     queues = await store.queues("", 1000)
     dead = await store.dead_letters("", "", 1000, 1 << 26)
     documents = [await store.list_documents(kind, "", 1000) for kind in (cron.KIND, record.KIND)]
-    return queues, dead, documents, await store.read(list(KNOWN.values()))
+    return Snapshot(queues, dead, documents, await store.read(list(KNOWN.values())))
 
 
 async def _prepare(service: Service) -> None:
