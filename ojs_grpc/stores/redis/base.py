@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Jobs that one script changes, so that it takes 1 to 2 ms, on a busy machine 5: Redis serves nobody else meanwhile. A
 # call with more becomes several scripts, since its items are independent of each other.
-MOST_INSERTED = 300
+MOST_INSERTED = 200
 MOST_CLAIMED = 100
 MOST_COMPLETED = 100
 MOST_APPLIED = 100
