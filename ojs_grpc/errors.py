@@ -5,11 +5,13 @@
         x  InvalidPayload
         x  InvalidRetryPolicy
         x  PayloadTooLarge
+        x  SchemaViolation
      x  NotFound
         x  JobNotFound
      x  DuplicateJob
      x  InvalidState
         x  WorkflowEnded
+        x  SchemaExists
      x  QueueFull
      x  ServerBusy
      x  ServerStopping
@@ -24,6 +26,9 @@ Transport codes are the bindings' business: each has one table from class to sta
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
+
+# A message tells of so many broken rules; no more are of use to anybody.
+_MANY = 100
 
 
 class Violation(NamedTuple):
@@ -57,7 +62,7 @@ class InvalidRequest(OJSError):
     code = "invalid_request"
 
     def __init__(self, violations: Sequence[Violation], details: Mapping[str, str] | None = None) -> None:
-        super().__init__("; ".join(f"{field}: {rule}" for field, rule in violations), details)
+        super().__init__("; ".join(f"{field}: {rule}" for field, rule in violations[:_MANY]), details)
         self.violations = tuple(violations)
 
 
@@ -77,6 +82,12 @@ class PayloadTooLarge(InvalidRequest):
     """A job or a request is over a documented limit; nothing was stored."""
 
     code = "payload_too_large"
+
+
+class SchemaViolation(InvalidRequest):
+    """The arguments of a job are not what the schema that it names says; nothing was stored."""
+
+    code = "schema_validation"
 
 
 class NotFound(OJSError):
@@ -131,6 +142,15 @@ class WorkflowEnded(InvalidState):
     def __init__(self, workflow_id: str, current: str) -> None:
         super().__init__("", current, "running", f"workflow {workflow_id} is {current}, expected running")
         self.details["workflow_id"] = workflow_id
+        del self.details["job_id"]
+
+
+class SchemaExists(InvalidState):
+    """Another schema is registered under this URI; it has to be deleted first."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__("", "registered", "unregistered", f"another schema is registered as {uri!r}")
+        self.details["uri"] = uri
         del self.details["job_id"]
 
 

@@ -64,6 +64,9 @@ def read_entry(request: RegisterCronRequest, reader: EnvelopeReader, now: int) -
         enabled=_enabled(request, broken),
         description=_description(request, broken),
         created_at=to_timestamp(now),
+        exact=request.exact,
+        schema=request.schema,
+        ext=request.ext if request.HasField("ext") else None,
     )
     # What nobody understands is kept nowhere, and could be of any size.
     entry.DiscardUnknownFields()
@@ -89,7 +92,7 @@ def plan(entry: CronEntry, old: CronEntry | None, now: int) -> int | None:
     if old is not None:
         entry.created_at.CopyFrom(old.created_at)
         entry.run_count = old.run_count
-        entry.recent_jobs.extend(old.recent_jobs)
+        entry.recent_jobs[:] = old.recent_jobs
         if old.HasField("last_run_at"):
             entry.last_run_at.CopyFrom(old.last_run_at)
         same = (entry.cron, entry.timezone, entry.enabled) == (old.cron, old.timezone, old.enabled)
@@ -117,7 +120,14 @@ def make_job(entry: CronEntry, scheduled_at: int, reader: EnvelopeReader, now: i
     Raises:
         InvalidRequest: or whatever else `EnvelopeReader.read` raises.
     """
-    request = EnqueueRequest(type=entry.type, args=entry.args, options=entry.options)
+    request = EnqueueRequest(
+        type=entry.type,
+        args=entry.args,
+        options=entry.options,
+        exact=entry.exact,
+        schema=entry.schema,
+        ext=entry.ext if entry.HasField("ext") else None,
+    )
     options = request.options
     for name in (_META_OVERLAP, _META_ENABLED, _META_DESCRIPTION):
         if name in options.meta.fields:
@@ -129,9 +139,9 @@ def make_job(entry: CronEntry, scheduled_at: int, reader: EnvelopeReader, now: i
 
 
 def brief(data: bytes) -> bytes:
-    """A serialised entry without what may make it large: `args`, `options.meta` and `recent_jobs`."""
+    """A serialised entry without what may make it large: `args`, `options.meta`, `recent_jobs` and JSON's extras."""
     entry = CronEntry.FromString(data)
-    for field in ("args", "recent_jobs"):
+    for field in ("args", "recent_jobs", "exact", "ext"):
         entry.ClearField(field)
     if entry.HasField("options"):
         entry.options.ClearField("meta")

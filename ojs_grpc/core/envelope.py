@@ -16,11 +16,12 @@ from typing import NamedTuple
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
 
 from ojs_grpc.core import retry, states, values
+from ojs_grpc.core.attributes import KNOWN, OPTIONS, UNKNOWN_OPTIONS
 from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
 from ojs_grpc.core.job_limits import read_limits
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.links import Links
-from ojs_grpc.core.options import copy_options
+from ojs_grpc.core.options import copy_options, trace_id
 from ojs_grpc.core.overlay import overlay
 from ojs_grpc.core.rate_limit import RateLimit
 from ojs_grpc.core.unique import Policy, read_policy
@@ -116,7 +117,7 @@ class EnvelopeReader:
         prepared = self._prepared(options, now, trace)
         type_rule, type_field = type_info(entry.type, self._limits)
         job_id = entry.id
-        if prepared.broken or type_rule or (job_id and not is_id(job_id)):
+        if prepared.broken or type_rule or ((job_id or entry.HasField("id")) and not is_id(job_id)):
             raise _invalid(entry, prepared, type_rule)
         data = entry.SerializeToString()
         if values.may_break_rules(data, self._limits.nesting) and (
@@ -128,6 +129,8 @@ class EnvelopeReader:
         if workflow_id:
             subject += bytes_field(Job.WORKFLOW_ID_FIELD_NUMBER, workflow_id.encode())
         envelope = b"".join((subject, *_args_fields(entry, data), _created_at(now), prepared.fields))
+        if entry.schema or entry.HasField("ext") or entry.exact:
+            envelope += self._other_fields(entry)
         if len(envelope) > self._limits.envelope_bytes:
             rule = f"must be such that the job has at most {self._limits.envelope_bytes} bytes, not {len(envelope)}"
             raise PayloadTooLarge([Violation("args", rule)])
@@ -145,6 +148,26 @@ class EnvelopeReader:
             len(subject),
             prepared.links_of(entry, workflow_id),
         )
+
+    def _other_fields(self, entry: Entry) -> bytes:
+        """What few jobs have: the schema of their arguments, attributes that nobody knows, and JSON's own texts."""
+        taken = [f"ext.{name}" for name in entry.ext.fields if name in KNOWN and name != UNKNOWN_OPTIONS]
+        if UNKNOWN_OPTIONS in entry.ext.fields:
+            options = entry.ext.fields[UNKNOWN_OPTIONS]
+            if not options.HasField("struct_value"):
+                raise InvalidRequest([Violation(f"ext.{UNKNOWN_OPTIONS}", "must be an object")])
+            taken += [f"ext.{UNKNOWN_OPTIONS}.{name}" for name in options.struct_value.fields if name in OPTIONS]
+        broken = [Violation(field, "must not have the name of an attribute of the spec") for field in taken]
+        if len(entry.schema) > self._limits.schema_chars:
+            broken.append(Violation("schema", f"must be at most {self._limits.schema_chars} characters"))
+        if broken:
+            raise InvalidRequest(broken)
+        if rule := values.check(entry.ext, entry.ext.fields.values(), self._limits.nesting):
+            raise values.refusal("ext", rule)
+        job = Job(schema=entry.schema, exact=entry.exact)
+        if entry.HasField("ext"):
+            job.ext.CopyFrom(entry.ext)
+        return job.SerializeToString()
 
     def _prepared(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
         key = options.SerializeToString()
@@ -171,7 +194,7 @@ class EnvelopeReader:
         retry_broken = retry.violations(policy, "options.retry") if policy is not None else []
         if options.max_attempts < 0:
             retry_broken.append(Violation("options.max_attempts", "must not be negative"))
-        subject = Job(queue=queue, priority=options.priority, trace_id=options.trace_id)
+        subject = Job(queue=queue, priority=options.priority, trace_id=trace_id(options, self._limits))
         job = Job(specversion=SPECVERSION)
         copy_options(job, options, times, trace)
         if job.meta.ByteSize() > self._limits.meta_bytes:
@@ -240,7 +263,7 @@ class _Prepared(NamedTuple):
 
 def _invalid(entry: Entry, prepared: _Prepared, type_rule: str) -> InvalidRequest:
     broken = [Violation("type", type_rule)] if type_rule else []
-    if entry.id and not is_id(entry.id):
+    if entry.HasField("id") and not is_id(entry.id):
         broken.append(Violation("id", "must be a UUIDv7 in lower case"))
     if not broken and prepared.only_retry:
         return InvalidRetryPolicy(prepared.broken)

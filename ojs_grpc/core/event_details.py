@@ -56,5 +56,19 @@ def expired(job: Job, now: int | None) -> bytes:
     )
 
 
+def progress(job: Job, fraction: float | None, message: str) -> bytes:
+    """Of JOB_PROGRESS.
+
+    Args:
+        job: active.
+        fraction: what is done of it, from 0 to 1, if that is known.
+        message: for people; may be empty.
+    """
+    detail = text_member("worker_id", job.worker_id) + number_member("attempt", job.attempt)
+    if fraction is not None:
+        detail += number_member("progress_percent", round(fraction * 100, 6))
+    return detail + text_member("progress_message", message) if message else detail
+
+
 def _error(error: JobError) -> bytes:
     return text_member("code", error.code) + text_member("message", error.message)

@@ -25,6 +25,7 @@ class Kind(IntEnum):
     JOB_HEARTBEAT = 8
     JOB_SCHEDULED = 9
     JOB_EXPIRED = 10
+    JOB_PROGRESS = 11
     QUEUE_PAUSED = 20
     QUEUE_RESUMED = 21
     WORKER_STARTED = 30
@@ -68,6 +69,14 @@ def name_of(kind: int) -> str:
 def kind_of(name: str) -> Kind | None:
     """The type of event of this name, or of this alias (behaviour section 18); None if there is none."""
     return _KINDS.get(name)
+
+
+def kinds_of(pattern: str) -> frozenset[Kind]:
+    """The types of events of this name, or of all names that begin as a pattern such as `job.*` does."""
+    if pattern.endswith("*"):
+        return frozenset(kind for name, kind in _KINDS.items() if name.startswith(pattern[:-1]))
+    kind = kind_of(pattern)
+    return frozenset() if kind is None else frozenset((kind,))
 
 
 MOST_DETAIL_BYTES: Final = 65_536

@@ -10,7 +10,6 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 
 from ojs_grpc.core import event_details, retry, states
@@ -73,6 +72,8 @@ TRANSITIONS: Sequence[Rule] = (
 PARENT_RESULTS = "ojs.parent_results"
 PARENT_STEP_IDS = "ojs.parent_step_ids"
 PARENT_RESULTS_OMITTED = "ojs.parent_results_omitted"
+EXACT_RESULTS = "/parent_results/"
+"""How the pointers in `exact` begin that say what Protobuf cannot of these results."""
 CONTEXT_MEMBERS = (PARENT_RESULTS, PARENT_STEP_IDS, PARENT_RESULTS_OMITTED)
 
 _TARGETS = {(rule.source, rule.trigger): rule.target for rule in TRANSITIONS}
@@ -119,21 +120,6 @@ def fail(
     if outcome is retry.Outcome.RELEASE:
         return release(job, error, now, limits)
     return _failed(job, outcome, error, now, random, limits)
-
-
-def trim_error(error: JobError, limits: Limits) -> JobError:
-    """A reported error as it is kept: cut to its limits, and without what the server sets itself."""
-    kept = JobError()
-    kept.CopyFrom(error)
-    kept.code = error.code[: limits.error_code_chars]
-    if len(error.message) > limits.error_message_bytes // 4:
-        kept.message = error.message.encode()[: limits.error_message_bytes].decode(errors="ignore")
-    kept.backtrace = error.backtrace[: limits.backtrace_chars]
-    if error.details.ByteSize() > limits.error_details_bytes:
-        kept.ClearField("details")
-    kept.ClearField("attempt")
-    kept.ClearField("occurred_at")
-    return kept
 
 
 def release(job: Job, error: JobError | None, now: int, limits: Limits) -> Transition:
@@ -193,15 +179,14 @@ def activate(job: Job) -> Transition:
     return _change(job, Trigger.ACTIVATE, _tail(job))
 
 
-def admit(job: Job, context: Struct, now: int) -> Transition:
+def admit(job: Job, context: Job, now: int) -> Transition:
     """It is a workflow step's turn: available, or scheduled if its own time is still to come (behaviour 4.3).
 
     Args:
-        context: members of `meta` that the job gets with it, all of them in `CONTEXT_MEMBERS`.
+        context: what the job gets with it: members of `meta`, all of them in `CONTEXT_MEMBERS`, and of `exact`.
     """
     tail = _tail(job)
-    if context.fields:
-        tail.meta.CopyFrom(context)
+    tail.MergeFrom(context)
     due_at = timestamp_ms(job.scheduled_at) if job.HasField("scheduled_at") else 0
     if due_at > now:
         return _change(job, Trigger.POSTPONE, tail, due_at=due_at, events=(JobEvent(Kind.JOB_SCHEDULED),))
@@ -219,10 +204,11 @@ def expire(job: Job, now: int | None = None) -> Transition:
 
 
 def retry_dead(job: Job) -> Transition:
-    """A dead letter starts over: attempt 0, the history of errors kept (design section 7)."""
+    """A discarded job starts over: attempt 0, the history of errors kept (design section 7)."""
     tail = _tail(job)
     tail.ClearField("retry_delay_ms")
-    return _change(job, Trigger.RETRY_DEAD, tail, attempt=0, fence=True, events=(JobEvent(Kind.DEAD_LETTER_RETRIED),))
+    told = (JobEvent(Kind.DEAD_LETTER_RETRIED),) if job.dead_letter else ()
+    return _change(job, Trigger.RETRY_DEAD, tail, attempt=0, fence=True, events=told)
 
 
 def _policy(job: Job) -> retry.Policy:
@@ -281,6 +267,9 @@ def _tail(job: Job) -> Job:
         for name in CONTEXT_MEMBERS:
             if name in job.meta.fields:
                 tail.meta.fields[name].CopyFrom(job.meta.fields[name])
+        for pointer, text in job.exact.items():
+            if pointer.startswith(EXACT_RESULTS):
+                tail.exact[pointer] = text
     return tail
 
 

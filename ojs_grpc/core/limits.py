@@ -27,6 +27,7 @@ class Limits:
         tag_chars: one tag.
         worker_id_chars: the name by which a worker claims and beats.
         trace_id_chars: a trace id.
+        schema_chars: the URI of a schema.
         idempotency_key_chars: an idempotency key.
         request_id_chars: a caller's request id, which is echoed; a longer one is cut.
         result_bytes: what Ack hands over.
@@ -35,6 +36,7 @@ class Limits:
         error_message_bytes: `message` of an error; a longer one is cut.
         error_details_bytes: `details` of an error; larger ones are left out.
         backtrace_chars: `backtrace` of an error; a longer one is cut.
+        backtrace_frames: its lines, or the frames that JSON says it consists of; the first ones are kept.
     """
 
     request_bytes: int = 64 * _MIB
@@ -50,6 +52,7 @@ class Limits:
     tag_chars: int = 255
     worker_id_chars: int = 255
     trace_id_chars: int = 255
+    schema_chars: int = 2048
     idempotency_key_chars: int = 256
     request_id_chars: int = 128
 
@@ -59,3 +62,4 @@ class Limits:
     error_message_bytes: int = 10_000
     error_details_bytes: int = 64 * _KIB
     backtrace_chars: int = 10_000
+    backtrace_frames: int = 50

@@ -6,7 +6,11 @@ from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, Job
 
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.job_limits import MEMBER as LIMIT_IN_META
+from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.validation import AT_ONCE, Times
+
+TRACE_ID = "trace_id"
+"""The member of `meta` that says what the field does."""
 
 
 def merge_options(entry: EnqueueOptions, defaults: EnqueueOptions) -> EnqueueOptions:
@@ -28,6 +32,14 @@ def merge_options(entry: EnqueueOptions, defaults: EnqueueOptions) -> EnqueueOpt
         merged.ClearField("rate_limit")
     merged.MergeFrom(entry)
     return merged
+
+
+def trace_id(options: EnqueueOptions, limits: Limits) -> str:
+    """The trace that a job belongs to: as the field says, else as `meta` does (behaviour section 18)."""
+    if options.trace_id or not options.HasField("meta") or TRACE_ID not in options.meta.fields:
+        return options.trace_id
+    said = options.meta.fields[TRACE_ID].string_value
+    return said if len(said) <= limits.trace_id_chars else ""
 
 
 def copy_options(job: Job, options: EnqueueOptions, times: Times, trace: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What happens after a failed attempt: the effective policy, the delay, the decision (behaviour section 2)."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -115,9 +115,9 @@ def violations(policy: RetryPolicy, path: str) -> list[Violation]:
         refuse("backoff_coefficient", "must be a finite number of at least 1.0")
     for field, rule in _broken_intervals(policy):
         refuse(field, rule)
-    for index, pattern in enumerate(policy.non_retryable_errors):
-        if not pattern:
-            refuse(f"non_retryable_errors[{index}]", "must not be empty")
+    if "" in policy.non_retryable_errors:
+        index = list(policy.non_retryable_errors).index("")
+        refuse(f"non_retryable_errors[{index}]", "must not be empty")
     if policy.on_exhaustion and policy.on_exhaustion not in EXHAUSTIONS:
         refuse("on_exhaustion", f"must be one of {', '.join(EXHAUSTIONS)}")
     if policy.backoff_strategy and policy.backoff_strategy not in STRATEGIES:
@@ -141,14 +141,13 @@ def delay_ms(policy: Policy, retry_number: int, random: Callable[[], float]) -> 
     return max(round(delay), 0)
 
 
-def matches(patterns: Iterable[str], error_type: str, code: str, error_class: str) -> bool:
+def matches(patterns: Iterable[str], *names: str) -> bool:
     """Whether a name of the error is one of the patterns, or falls under a pattern `prefix.*` (behaviour section 2.4).
 
     Case counts, and no other character is special: `auth.*` covers `auth.x` and `auth.x.y`, but neither `auth` nor
     `external.auth.x`. An empty name is an absent one.
     """
-    names = [name for name in (error_type, code, error_class) if name]
-    return any(_match(pattern, name) for pattern in patterns for name in names)
+    return any(_match(pattern, name) for pattern in patterns for name in names if name)
 
 
 def decide(policy: Policy, attempt: int, error: JobError, *, requeue: bool = False) -> Outcome:
@@ -160,7 +159,7 @@ def decide(policy: Policy, attempt: int, error: JobError, *, requeue: bool = Fal
     Args:
         policy: the effective policy.
         attempt: the attempt that failed, 1 for the first.
-        error: as reported; `details` may name `ojs.type`, `error_class`, `ojs.response` and `ojs.retryable`.
+        error: as reported; `details` may name `type`, `ojs.type`, `error_class`, `ojs.response` and `ojs.retryable`.
         requeue: the worker gives the job back unfinished rather than failed.
     """
     details = _read_details(error)
@@ -171,7 +170,7 @@ def decide(policy: Policy, attempt: int, error: JobError, *, requeue: bool = Fal
         return Outcome.RELEASE
     if error.HasField("retryable") and not error.retryable:
         return exhaust(policy)
-    if not details.retryable or matches(policy.non_retryable, details.type, error.code, details.error_class):
+    if not details.retryable or matches(policy.non_retryable, error.type, error.code, *details.names):
         return exhaust(policy)
     if attempt >= policy.max_attempts:
         return exhaust(policy)
@@ -235,12 +234,15 @@ def _match(pattern: str, name: str) -> bool:
 
 
 class _Details(NamedTuple):
-    """What an error's details may say about its fate; "" and True where they say nothing."""
+    """What an error's details may say about its fate; "" and True where they say nothing.
+
+    Attributes:
+        names: what the error is, apart from its code.
+    """
 
     response: str = ""
     retryable: bool = True
-    type: str = ""
-    error_class: str = ""
+    names: Sequence[str] = ()
 
 
 def _read_details(error: JobError) -> _Details:
@@ -253,6 +255,5 @@ def _read_details(error: JobError) -> _Details:
     return _Details(
         response=get("ojs.response", nothing).string_value,
         retryable=retryable.WhichOneof("kind") != "bool_value" or retryable.bool_value,
-        type=get("ojs.type", nothing).string_value,
-        error_class=get("error_class", nothing).string_value,
+        names=[get(name, nothing).string_value for name in ("ojs.type", "error_class", "type")],
     )

@@ -64,6 +64,25 @@ def recent(minutes: Iterable[MinuteCounts], now: int) -> Recent:
     )
 
 
+class Rate(NamedTuple):
+    """What happened within the last minute: jobs completed, attempts failed, and how long a completed job took."""
+
+    completed: int
+    failed: int
+    avg_duration_ms: float
+
+
+def rate(minutes: Iterable[MinuteCounts], now: int) -> Rate:
+    """The figures at `now`, of this minute and the one before it; of several queues, if theirs are given together."""
+    completed = failed = duration_ms = 0.0
+    for counts in minutes:
+        part = _part_since(now - _MINUTE_MS, counts.minute)
+        completed += part * counts.completed
+        failed += part * counts.failed
+        duration_ms += part * counts.duration_ms
+    return Rate(round(completed), round(failed), duration_ms / completed if completed else 0.0)
+
+
 def _part_since(start: int, minute: int) -> float:
     """How much of a minute lies after `start`, from 0 to 1."""
     return min(max(((minute + 1) * _MINUTE_MS - start) / _MINUTE_MS, 0.0), 1.0)

@@ -31,7 +31,7 @@ READER = EnvelopeReader(Defaults())
 
 def read(type_: str = "a", *, id: str = "", args: Any = (), trace: Any = None, **options: Any) -> NewJob:  # noqa: ANN401
     """Reads a request with these options."""
-    request = EnqueueRequest(type=type_, id=id, args=args, options=EnqueueOptions(**options))
+    request = EnqueueRequest(type=type_, id=id or None, args=args, options=EnqueueOptions(**options))
     return READER.read(request, request.options, START, trace or {})
 
 
@@ -414,7 +414,7 @@ REQUESTS = st.builds(
     type=st.sampled_from(["a", "a.b", "t" * 127, "t" * 128, "t" * 255]),
     args=st.lists(VALUES, max_size=4),
     options=OPTIONS,
-    id=st.sampled_from(["", ID]),
+    id=st.sampled_from([None, ID]),
 )
 
 
@@ -547,3 +547,83 @@ def test_an_entry_says_nothing_with_zero() -> None:
     """There is no telling it from silence."""
     merged = _merged(EnqueueOptions(priority=0, queue="", pending=False), priority=5, queue="q", pending=True)
     assert (merged.priority, merged.queue, merged.pending) == (5, "q", True)
+
+
+def test_an_empty_id_is_none_that_a_job_has() -> None:
+    """Who leaves it out gets one; who says it, says which."""
+    with pytest.raises(InvalidRequest, match="id: must be a UUIDv7"):
+        READER.read(EnqueueRequest(type="a", id=""), EnqueueOptions(), START)
+
+
+# What JSON says besides
+
+
+def test_what_json_says_besides_is_kept() -> None:
+    """The schema, attributes that nobody knows, and JSON's own texts come back as they were."""
+    entry = BatchJobEntry(type="a", schema="urn:s", exact={"/args/0": "9007199254740993"})
+    entry.args.add().number_value = 2**53
+    entry.ext.update({"x_color": ["red", None], "options": {"x_speed": 3}})
+
+    job = parse(READER.read(entry, entry.options, START))
+
+    assert (job.schema, job.exact, job.ext) == (entry.schema, entry.exact, entry.ext)
+
+
+def test_an_empty_ext_is_not_none() -> None:
+    """It is there, with nothing in it."""
+    assert parse(READER.read(EnqueueRequest(type="a", ext=Struct()), EnqueueOptions(), START)).HasField("ext")
+
+
+@pytest.mark.parametrize("name", ["state", "priority", "retry_policy", "parent_results", "trace_id"])
+def test_an_attribute_of_the_spec_is_not_unknown(name: str) -> None:
+    """It would stand in the job beside the real one."""
+    entry = EnqueueRequest(type="a")
+    entry.ext[name] = 1
+
+    with pytest.raises(InvalidRequest) as refused:
+        READER.read(entry, entry.options, START)
+
+    assert [violation.field for violation in refused.value.violations] == [f"ext.{name}"]
+
+
+def test_a_schema_has_a_bound() -> None:
+    """It is an address, no schema."""
+    with pytest.raises(InvalidRequest, match="schema: must be at most 2048 characters"):
+        READER.read(EnqueueRequest(type="a", schema="s" * 2049), EnqueueOptions(), START)
+
+
+def test_unknown_attributes_count_as_part_of_the_job() -> None:
+    """They nest no deeper, hold nothing that JSON cannot say, and are no way around the bound on size."""
+    deep, infinite, large = Struct(), Struct(), Struct()
+    inner = deep.fields["x"]
+    for _ in range(31):
+        inner = inner.list_value.values.add()
+    infinite["x"] = float("inf")
+    large["x"] = "x" * Limits().envelope_bytes
+
+    for ext, kind in ((deep, PayloadTooLarge), (infinite, InvalidRequest), (large, PayloadTooLarge)):
+        with pytest.raises(kind):
+            READER.read(EnqueueRequest(type="a", ext=ext), EnqueueOptions(), START)
+
+
+# Traces
+
+
+@pytest.mark.parametrize(
+    ("trace_id", "meta", "expected"),
+    [
+        ("", {"trace_id": "m"}, "m"),
+        ("t", {"trace_id": "m"}, "t"),
+        ("", {"trace_id": 7}, ""),
+        ("", {"trace_id": "x" * 256}, ""),
+        ("", {}, ""),
+    ],
+)
+def test_the_trace_is_told_by_the_field_or_else_by_meta(trace_id: str, meta: dict[str, Any], expected: str) -> None:
+    """Most producers say it in `meta`, where it stays."""
+    said = Struct()
+    said.update(meta)
+
+    job = parse(read(trace_id=trace_id, meta=said))
+
+    assert (job.trace_id, job.meta) == (expected, said)

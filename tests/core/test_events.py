@@ -12,7 +12,7 @@ from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from ojs_grpc.core.event_rendering import GAP, KEEPALIVE, gap, keepalive, render, subject_of
-from ojs_grpc.core.events import EventId, Kind, StoredEvent, id_text, kind_of, name_of, parse_id
+from ojs_grpc.core.events import EventId, Kind, StoredEvent, id_text, kind_of, kinds_of, name_of, parse_id
 from ojs_grpc.core.ids import is_id
 from ojs_grpc.core.members import text_member
 from tests.clock import START
@@ -72,6 +72,14 @@ def test_what_nobody_knows_has_no_name() -> None:
     """A newer server may have logged it, or a newer client may ask for it."""
     assert name_of(255) == ""
     assert kind_of("job.teleported") is None
+
+
+def test_a_pattern_is_all_that_begins_so() -> None:
+    """A family of events, or all of them; a name is itself."""
+    assert kinds_of("cron.*") == {Kind.CRON_TRIGGERED, Kind.CRON_SKIPPED}
+    assert kinds_of("*") == set(Kind)
+    assert kinds_of("job.dead") == {Kind.JOB_DISCARDED}
+    assert kinds_of("teleport.*") == kinds_of("job.teleported") == kinds_of("") == set()
 
 
 # Ids

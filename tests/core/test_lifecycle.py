@@ -14,6 +14,7 @@ from ojs_grpc_pb.v1.job_pb2 import Job, JobError, RetryPolicy
 
 from ojs_grpc.core import lifecycle
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
+from ojs_grpc.core.kept_error import trim_error
 from ojs_grpc.core.lifecycle import TRANSITIONS, Trigger
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.states import (
@@ -105,7 +106,7 @@ def test_what_is_final_is_final() -> None:
 
 DECISIONS: dict[Trigger, Callable[[Job], Transition]] = {
     Trigger.ACTIVATE: lifecycle.activate,
-    Trigger.POSTPONE: lambda job: lifecycle.admit(later(job), Struct(), START),
+    Trigger.POSTPONE: lambda job: lifecycle.admit(later(job), Job(), START),
     Trigger.RETRY: fail,
     Trigger.EXHAUST: lambda job: fail(job, JobError(code="DISCARD")),
     Trigger.RELEASE: lambda job: fail(job, requeue=True),
@@ -377,24 +378,25 @@ def test_a_step_whose_turn_comes_may_have_to_wait_for_its_own_time(wait_ms: int,
     """Scheduled if that is still to come, else available."""
     waiting = step(scheduled_at=to_timestamp(START + wait_ms))
 
-    transition = lifecycle.admit(waiting, Struct(), START)
+    transition = lifecycle.admit(waiting, Job(), START)
 
     assert (transition.to, transition.due_at) == (state, due_at)
 
 
 def test_a_step_keeps_its_context_for_life() -> None:
-    """What it was told of its parents is still in its `meta` after a failure; its producer's meta is not copied."""
-    context = Struct()
-    context.update({lifecycle.PARENT_RESULTS: [1, None], lifecycle.PARENT_STEP_IDS: ["a", "b"]})
-    waiting = step()
+    """What it was told of its parents is still there after a failure; what its producer said is not copied."""
+    context = Job(exact={"/parent_results/0": "9007199254740993"})
+    context.meta.update({lifecycle.PARENT_RESULTS: [1, None], lifecycle.PARENT_STEP_IDS: ["a", "b"]})
+    waiting = step(exact={"/args/0": "9007199254740993"})
     waiting.meta["mine"] = True
 
     admitted = tail_of(lifecycle.admit(waiting, context, START))
 
-    assert admitted.meta == context
-    running = step(ACTIVE, meta=waiting.meta)
-    running.meta.MergeFrom(admitted.meta)
-    assert tail_of(fail(running)).meta == context
+    assert (admitted.meta, admitted.exact) == (context.meta, context.exact)
+    running = step(ACTIVE, meta=waiting.meta, exact=waiting.exact)
+    running.MergeFrom(admitted)
+    again = tail_of(fail(running))
+    assert (again.meta, again.exact) == (context.meta, context.exact)
 
 
 def test_a_job_of_no_workflow_keeps_no_context() -> None:
@@ -425,7 +427,7 @@ def test_an_error_within_its_limits_is_kept_whole() -> None:
     reported.attempt = 99
     reported.occurred_at.FromSeconds(1)
 
-    assert lifecycle.trim_error(reported, LIMITS) == error
+    assert trim_error(reported, LIMITS) == error
 
 
 @given(st.text(), st.text(), st.text(), st.integers(4, 40))
@@ -433,7 +435,7 @@ def test_a_cut_error_is_text_within_its_limits(code: str, message: str, backtrac
     """A prefix of what was said, never half a character."""
     limits = Limits(error_code_chars=limit, error_message_bytes=limit, backtrace_chars=limit)
 
-    kept = lifecycle.trim_error(JobError(code=code, message=message, backtrace=backtrace), limits)
+    kept = trim_error(JobError(code=code, message=message, backtrace=backtrace), limits)
 
     assert kept.code == code[:limit]
     assert kept.backtrace == backtrace[:limit]
@@ -449,13 +451,13 @@ def test_details_that_are_too_large_are_left_out() -> None:
     error = JobError(code="boom")
     error.details.update({"x": "x" * 65_536})
 
-    assert not lifecycle.trim_error(error, LIMITS).HasField("details")
+    assert not trim_error(error, LIMITS).HasField("details")
 
 
 def test_what_was_reported_is_not_changed() -> None:
     """The request's message belongs to the caller."""
     error = JobError(code="c" * 300)
 
-    lifecycle.trim_error(error, LIMITS)
+    trim_error(error, LIMITS)
 
     assert len(error.code) == 300

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-from ojs_grpc_pb.v1.job_pb2 import JobError, RetryPolicy
+from ojs_grpc_pb.v1.job_pb2 import Job, JobError, RetryPolicy
 
 from ojs_grpc.core import lifecycle
 from ojs_grpc.core.duration import to_timestamp
@@ -127,18 +127,19 @@ def test_an_expired_job_says_how_long_it_had() -> None:
 def test_a_dead_letter_that_is_retried_is_told() -> None:
     """Beside being enqueued, which the store tells."""
     assert told(lifecycle.retry_dead(job(DISCARDED, dead_letter=True))) == [("dead_letter.retried", {})]
+    assert told(lifecycle.retry_dead(job(DISCARDED))) == []
 
 
 def test_a_step_that_has_to_wait_is_scheduled() -> None:
     """From then on it is a scheduled job like any other."""
-    assert told(lifecycle.admit(later(job(PENDING)), Struct(), START)) == [("job.scheduled", {})]
+    assert told(lifecycle.admit(later(job(PENDING)), Job(), START)) == [("job.scheduled", {})]
 
 
 @pytest.mark.parametrize(
     "transition",
     [
         lifecycle.activate(job(PENDING)),
-        lifecycle.admit(job(PENDING), Struct(), START),
+        lifecycle.admit(job(PENDING), Job(), START),
         lifecycle.release(job(ACTIVE), BOOM, START, LIMITS),
         lifecycle.fail(job(ACTIVE), JobError(), START, middle, LIMITS, requeue=True),
     ],

@@ -222,7 +222,6 @@ def test_a_policy_within_its_rules_is_accepted(message: RetryPolicy) -> None:
             "max_interval",
             "must be at least initial_interval, which is 20.0 s",
         ),
-        (RetryPolicy(non_retryable_errors=["a", ""]), "non_retryable_errors[1]", "must not be empty"),
         (RetryPolicy(on_exhaustion="Discard"), "on_exhaustion", "must be one of discard, dead_letter"),
         (
             RetryPolicy(backoff_strategy="fibonacci"),
@@ -259,7 +258,6 @@ def test_all_broken_rules_are_named_at_once() -> None:
         "initial_interval",
         "max_interval",
         "non_retryable_errors[0]",
-        "non_retryable_errors[1]",
         "on_exhaustion",
         "backoff_strategy",
     ]
@@ -488,6 +486,8 @@ def test_a_single_attempt_is_never_retried() -> None:
         failure("auth.expired", retryable=True),
         failure("RETRY", retryable=False),
         failure(ojs__response="RETRY", ojs__type="Fatal"),
+        failure(type="Fatal"),
+        JobError(code="handler_error", type="auth.expired"),
     ],
 )
 @pytest.mark.parametrize(
@@ -519,7 +519,7 @@ def test_a_final_error_ends_the_job_as_the_policy_says(error: JobError, on_exhau
         failure(ojs__response=True),
         failure(ojs__response=["DISCARD"]),
         failure(error_class=7, ojs__type=None),
-        failure(message="Fatal", type="Fatal", response="DISCARD", retryable_="false"),
+        failure(message="Fatal", response="DISCARD", retryable_="false"),
     ],
 )
 def test_anything_else_is_left_to_the_policy(error: JobError) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ojs_grpc.core.statistics import Recent, recent
+from ojs_grpc.core.statistics import Rate, Recent, rate, recent
 from ojs_grpc.stores.ports import Minute
 
 MINUTE = 60_000
@@ -78,3 +78,16 @@ def test_an_even_stream_gives_even_figures(into_minute_ms: int, per_second: int)
 
     assert abs(found.completed - 3600 * per_second) <= 1 + per_second
     assert abs(found.throughput_per_second - per_second) <= per_second / 60 + 0.01
+
+
+def test_the_last_minute() -> None:
+    """Of the minute before this one the part counts that is still inside; figures of several queues add up."""
+    minutes = [
+        minute(1, completed=4, failed=8, duration_ms=400),
+        minute(0, completed=1, failed=2, duration_ms=700),
+        minute(0, completed=1, duration_ms=300),
+        minute(2, completed=100, failed=100, duration_ms=100),
+    ]
+
+    assert rate(minutes, NOW) == Rate(5, 8, 260.0)
+    assert rate([], NOW) == Rate(0, 0, 0.0)

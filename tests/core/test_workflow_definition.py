@@ -40,16 +40,18 @@ def step(step_id: str, *depends_on: str, trigger: str = "", type: str = "test.st
     )
 
 
-def read(*steps: WorkflowStep, name: str = "w", reader: EnvelopeReader | None = None) -> Definition:
+def read(
+    *steps: WorkflowStep, name: str = "w", type: str = "", reader: EnvelopeReader | None = None
+) -> Definition:
     """The workflow of these steps."""
-    request = CreateWorkflowRequest(name=name, steps=steps)
+    request = CreateWorkflowRequest(name=name, steps=steps, type=type)
     return definition.read(request, reader or EnvelopeReader(Defaults()), START, {})
 
 
-def fields(*steps: WorkflowStep, name: str = "w") -> list[str]:
+def fields(*steps: WorkflowStep, name: str = "w", type: str = "") -> list[str]:
     """The fields that are wrong."""
     with pytest.raises(InvalidRequest) as caught:
-        read(*steps, name=name)
+        read(*steps, name=name, type=type)
     return [field for field, _ in caught.value.violations]
 
 
@@ -95,6 +97,21 @@ def test_the_jobs() -> None:
     assert timestamp_ms(envelopes[3].scheduled_at) == START + 1000
 
 
+def test_what_only_json_says() -> None:
+    """Goes to the jobs as at an enqueue."""
+    ext = Struct()
+    ext["x_team"] = "blue"
+    exact = {"/args/0": "9007199254740993"}
+
+    _, (job, plain) = read(
+        WorkflowStep(id="a", type="test.step", exact=exact, schema="urn:x", ext=ext), step("b")
+    )
+
+    envelope = Job.FromString(job.envelope)
+    assert (dict(envelope.exact), envelope.schema, envelope.ext) == (exact, "urn:x", ext)
+    assert not Job.FromString(plain.envelope).HasField("ext")
+
+
 @pytest.mark.parametrize(
     ("steps", "kind"),
     [
@@ -111,6 +128,48 @@ def test_the_jobs() -> None:
 def test_what_the_steps_are_together(steps: list[WorkflowStep], kind: str) -> None:
     """A chain, a group, a batch, or any other DAG."""
     assert read(*steps).workflow.type == kind
+
+
+JOIN = [step("a"), step("b"), step("c", "a", "b")]
+ANSWERED = [step("a"), step("b"), step("x", "a", "b", trigger="failure")]
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ("chain", [step("a")]),
+        ("chain", [step("b", "a"), step("a")]),
+        ("group", [step("a")]),
+        ("group", [step("a"), step("b")]),
+        ("batch", ANSWERED),
+        ("batch", [step("a"), step("b", "a"), step("x", "b", trigger="complete")]),
+        ("dag", [step("a")]),
+        ("dag", [step("a"), step("b", "a")]),
+        ("dag", JOIN),
+    ],
+)
+def test_what_the_client_calls_it(said: str, steps: list[WorkflowStep]) -> None:
+    """Is what it is, if the steps fit."""
+    assert read(*steps, type=said).workflow.type == said
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ("chain", [step("a"), step("b")]),
+        ("chain", JOIN),
+        ("chain", [step("a"), step("x", "a", trigger="success")]),
+        ("group", [step("a"), step("b", "a")]),
+        ("group", ANSWERED),
+        ("batch", [step("a")]),
+        ("batch", JOIN),
+        ("saga", [step("a")]),
+        ("Chain", [step("a")]),
+    ],
+)
+def test_what_it_is_not(said: str, steps: list[WorkflowStep]) -> None:
+    """Is refused."""
+    assert fields(*steps, type=said) == ["type"]
 
 
 def test_callbacks_that_say_so() -> None:

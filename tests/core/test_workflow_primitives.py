@@ -93,6 +93,16 @@ def test_after_a_batch_that_has_nothing_to_do_on_success() -> None:
     assert edges(steps)["next"] == ["a", "b", "f"]
 
 
+def test_ids_of_the_client() -> None:
+    """Stay, as far as no other part has the same."""
+    first, last, alert = (WorkflowStep(id=name, type="x") for name in ("first", "c", "alert"))
+
+    steps = chain([first, batch([job("b"), last], on_failure=alert)])
+
+    assert [step.id for step in steps] == ["first", "1.0", "1.c", "1.alert"]
+    assert list(steps[3].depends_on) == ["1.0", "1.c"]
+
+
 def test_the_templates_stay_as_they_are() -> None:
     """The same step may stand in several places."""
     again = job("again")

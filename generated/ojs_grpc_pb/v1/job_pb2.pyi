@@ -113,6 +113,26 @@ class Job(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
@@ -148,6 +168,9 @@ class Job(_message.Message):
     LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     DEAD_LETTER_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUIDv7."""
     type: _builtins.str
@@ -173,6 +196,8 @@ class Job(_message.Message):
     """Fencing token of the current or last claim: grows with every claim, 0 before the first."""
     dead_letter: _builtins.bool
     """The job is discarded and listed among the dead letters."""
+    schema: _builtins.str
+    """The URI of the JSON schema of `args`."""
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]:
         """Positional arguments. Numbers are doubles: integers beyond 2^53 lose digits."""
@@ -246,6 +271,16 @@ class Job(_message.Message):
 
     @_builtins.property
     def rate_limit(self) -> Global___RateLimit: ...
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """From the JSON bindings. What JSON said and the fields above cannot: by JSON pointer into the job's JSON form, the
+        text of the value there ("/args/0": "9007199254740993", "/scheduled_at": "\\"2030-01-01T00:00:00+02:00\\"").
+        """
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct:
+        """Attributes that this version of the spec does not know, as they were sent."""
+
     def __init__(
         self,
         *,
@@ -284,10 +319,13 @@ class Job(_message.Message):
         lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
         dead_letter: _builtins.bool = ...,
         rate_limit: Global___RateLimit | None = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema: _builtins.str = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "expires_at", b"expires_at", "lease_expires_at", b"lease_expires_at", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "rate_limit", b"rate_limit", "result", b"result", "result_value", b"result_value", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "timeout", b"timeout", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "expires_at", b"expires_at", "ext", b"ext", "lease_expires_at", b"lease_expires_at", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "rate_limit", b"rate_limit", "result", b"result", "result_value", b"result_value", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "timeout", b"timeout", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "dead_letter", b"dead_letter", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "errors", b"errors", "expires_at", b"expires_at", "id", b"id", "lease", b"lease", "lease_expires_at", b"lease_expires_at", "max_attempts", b"max_attempts", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "priority", b"priority", "queue", b"queue", "rate_limit", b"rate_limit", "result", b"result", "result_value", b"result_value", "retry_delay_ms", b"retry_delay_ms", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "specversion", b"specversion", "started_at", b"started_at", "state", b"state", "tags", b"tags", "timeout", b"timeout", "trace_id", b"trace_id", "type", b"type", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout", "worker_id", b"worker_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "dead_letter", b"dead_letter", "discarded_at", b"discarded_at", "enqueued_at", b"enqueued_at", "errors", b"errors", "exact", b"exact", "expires_at", b"expires_at", "ext", b"ext", "id", b"id", "lease", b"lease", "lease_expires_at", b"lease_expires_at", "max_attempts", b"max_attempts", "meta", b"meta", "next_attempt_at", b"next_attempt_at", "priority", b"priority", "queue", b"queue", "rate_limit", b"rate_limit", "result", b"result", "result_value", b"result_value", "retry_delay_ms", b"retry_delay_ms", "retry_policy", b"retry_policy", "scheduled_at", b"scheduled_at", "schema", b"schema", "specversion", b"specversion", "started_at", b"started_at", "state", b"state", "tags", b"tags", "timeout", b"timeout", "trace_id", b"trace_id", "type", b"type", "unique_policy", b"unique_policy", "visibility_timeout", b"visibility_timeout", "worker_id", b"worker_id", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,6 +518,26 @@ class JobError(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
@@ -487,6 +545,9 @@ class JobError(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     BACKTRACE_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Kind of failure, for machines."""
     message: _builtins.str
@@ -497,12 +558,22 @@ class JobError(_message.Message):
     """The attempt that failed; written by the server."""
     backtrace: _builtins.str
     """Stack frames, one a line."""
+    type: _builtins.str
+    """From this implementation. The error's class, if it is something else than `code`."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """Written by the server."""
 
     @_builtins.property
     def details(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As in Job, the pointers from the error on."""
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct:
+        """Other members of the error, as they were sent."""
+
     def __init__(
         self,
         *,
@@ -513,10 +584,13 @@ class JobError(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         backtrace: _builtins.str = ...,
         details: _struct_pb2.Struct | None = ...,
+        type: _builtins.str = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_retryable", b"_retryable", "details", b"details", "occurred_at", b"occurred_at", "retryable", b"retryable"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retryable", b"_retryable", "details", b"details", "ext", b"ext", "occurred_at", b"occurred_at", "retryable", b"retryable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retryable", b"_retryable", "attempt", b"attempt", "backtrace", b"backtrace", "code", b"code", "details", b"details", "message", b"message", "occurred_at", b"occurred_at", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retryable", b"_retryable", "attempt", b"attempt", "backtrace", b"backtrace", "code", b"code", "details", b"details", "exact", b"exact", "ext", b"ext", "message", b"message", "occurred_at", b"occurred_at", "retryable", b"retryable", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retryable: _TypeAlias = _typing.Literal["retryable"]  # noqa: Y015
     _WhichOneofArgType__retryable: _TypeAlias = _typing.Literal["_retryable", b"_retryable"]  # noqa: Y015
@@ -620,33 +694,68 @@ Global___EnqueueOptions: _TypeAlias = EnqueueOptions  # noqa: Y015
 class EnqueueRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TYPE_FIELD_NUMBER: _builtins.int
     ARGS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     id: _builtins.str
     """From 1000 up: fields of this implementation.
 
     A UUIDv7 chosen by the client, which makes the enqueue safe to repeat. Default: the server makes one.
     """
+    schema: _builtins.str
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
     def options(self) -> Global___EnqueueOptions: ...
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """See Job."""
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct: ...
     def __init__(
         self,
         *,
         type: _builtins.str = ...,
         args: _abc.Iterable[_struct_pb2.Value] | None = ...,
         options: Global___EnqueueOptions | None = ...,
-        id: _builtins.str = ...,
+        id: _builtins.str | None = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema: _builtins.str = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "ext", b"ext", "id", b"id", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "id", b"id", "options", b"options", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "args", b"args", "exact", b"exact", "ext", b"ext", "id", b"id", "options", b"options", "schema", b"schema", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
+    _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id) -> _WhichOneofReturnType__id | None: ...
 
 Global___EnqueueRequest: _TypeAlias = EnqueueRequest  # noqa: Y015
 
@@ -702,33 +811,68 @@ Global___EnqueueBatchRequest: _TypeAlias = EnqueueBatchRequest  # noqa: Y015
 class BatchJobEntry(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TYPE_FIELD_NUMBER: _builtins.int
     ARGS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     id: _builtins.str
     """From 1000 up: fields of this implementation.
 
     As in EnqueueRequest.
     """
+    schema: _builtins.str
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
     def options(self) -> Global___EnqueueOptions: ...
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """See Job."""
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct: ...
     def __init__(
         self,
         *,
         type: _builtins.str = ...,
         args: _abc.Iterable[_struct_pb2.Value] | None = ...,
         options: Global___EnqueueOptions | None = ...,
-        id: _builtins.str = ...,
+        id: _builtins.str | None = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema: _builtins.str = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "ext", b"ext", "id", b"id", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "id", b"id", "options", b"options", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "args", b"args", "exact", b"exact", "ext", b"ext", "id", b"id", "options", b"options", "schema", b"schema", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
+    _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id) -> _WhichOneofReturnType__id | None: ...
 
 Global___BatchJobEntry: _TypeAlias = BatchJobEntry  # noqa: Y015
 

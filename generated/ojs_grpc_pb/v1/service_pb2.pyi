@@ -93,6 +93,7 @@ class ManifestResponse(_message.Message):
     SCHEMA_VALIDATION_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     UNIQUE_JOB_STRENGTH_FIELD_NUMBER: _builtins.int
+    MANIFEST_JSON_FIELD_NUMBER: _builtins.int
     ojs_version: _builtins.str
     """Version of the Open Job Spec."""
     conformance_level: _builtins.int
@@ -102,6 +103,8 @@ class ManifestResponse(_message.Message):
     schema_validation: _builtins.bool
     unique_job_strength: _builtins.str
     """"strong": of any number of concurrent enqueues of one key, exactly one wins."""
+    manifest_json: _builtins.str
+    """The whole manifest, as GET /ojs/manifest gives it."""
     @_builtins.property
     def implementation(self) -> Global___Implementation: ...
     @_builtins.property
@@ -131,10 +134,11 @@ class ManifestResponse(_message.Message):
         schema_validation: _builtins.bool = ...,
         capabilities: _abc.Mapping[_builtins.str, _builtins.bool] | None = ...,
         unique_job_strength: _builtins.str = ...,
+        manifest_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["implementation", b"implementation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "capabilities", b"capabilities", "conformance_level", b"conformance_level", "extensions", b"extensions", "implementation", b"implementation", "ojs_version", b"ojs_version", "protocols", b"protocols", "schema_validation", b"schema_validation", "unique_job_strength", b"unique_job_strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "capabilities", b"capabilities", "conformance_level", b"conformance_level", "extensions", b"extensions", "implementation", b"implementation", "manifest_json", b"manifest_json", "ojs_version", b"ojs_version", "protocols", b"protocols", "schema_validation", b"schema_validation", "unique_job_strength", b"unique_job_strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -211,6 +215,26 @@ Global___HealthResponse: _TypeAlias = HealthResponse  # noqa: Y015
 class RegisterCronRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     CRON_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
@@ -220,6 +244,9 @@ class RegisterCronRequest(_message.Message):
     OVERLAP_POLICY_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifies the entry."""
     cron: _builtins.str
@@ -237,12 +264,19 @@ class RegisterCronRequest(_message.Message):
     """Unset: true."""
     description: _builtins.str
     """For people."""
+    schema: _builtins.str
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
     def options(self) -> _job_pb2.EnqueueOptions:
         """Applies to every job that the entry makes."""
 
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of the jobs that are made; see Job."""
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct: ...
     def __init__(
         self,
         *,
@@ -255,10 +289,13 @@ class RegisterCronRequest(_message.Message):
         overlap_policy: _builtins.str = ...,
         enabled: _builtins.bool | None = ...,
         description: _builtins.str = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema: _builtins.str = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "enabled", b"enabled", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "enabled", b"enabled", "ext", b"ext", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "args", b"args", "cron", b"cron", "description", b"description", "enabled", b"enabled", "name", b"name", "options", b"options", "overlap_policy", b"overlap_policy", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "args", b"args", "cron", b"cron", "description", b"description", "enabled", b"enabled", "exact", b"exact", "ext", b"ext", "name", b"name", "options", b"options", "overlap_policy", b"overlap_policy", "schema", b"schema", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -377,6 +414,26 @@ class CronEntry(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     CRON_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
@@ -391,6 +448,9 @@ class CronEntry(_message.Message):
     RUN_COUNT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     RECENT_JOBS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     cron: _builtins.str
     timezone: _builtins.str
@@ -401,6 +461,7 @@ class CronEntry(_message.Message):
     description: _builtins.str
     run_count: _builtins.int
     """Jobs made so far."""
+    schema: _builtins.str
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
@@ -415,6 +476,12 @@ class CronEntry(_message.Message):
     def recent_jobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Jobs of this entry that may not be finished yet, the last one included."""
 
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of the jobs that are made; see Job."""
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct: ...
     def __init__(
         self,
         *,
@@ -432,10 +499,13 @@ class CronEntry(_message.Message):
         run_count: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         recent_jobs: _abc.Iterable[_builtins.str] | None = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema: _builtins.str = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "created_at", b"created_at", "enabled", b"enabled", "last_run_at", b"last_run_at", "next_run_at", b"next_run_at", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "created_at", b"created_at", "enabled", b"enabled", "ext", b"ext", "last_run_at", b"last_run_at", "next_run_at", b"next_run_at", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "args", b"args", "created_at", b"created_at", "cron", b"cron", "description", b"description", "enabled", b"enabled", "last_run_at", b"last_run_at", "name", b"name", "next_run_at", b"next_run_at", "options", b"options", "overlap_policy", b"overlap_policy", "recent_jobs", b"recent_jobs", "run_count", b"run_count", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "args", b"args", "created_at", b"created_at", "cron", b"cron", "description", b"description", "enabled", b"enabled", "exact", b"exact", "ext", b"ext", "last_run_at", b"last_run_at", "name", b"name", "next_run_at", b"next_run_at", "options", b"options", "overlap_policy", b"overlap_policy", "recent_jobs", b"recent_jobs", "run_count", b"run_count", "schema", b"schema", "timezone", b"timezone", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ojs_grpc_pb.v1 import job_pb2 as ojs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13ojs/v1/worker.proto\x12\x06ojs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x10ojs/v1/job.proto\"\xa2\x01\n\x0c\x46\x65tchRequest\x12\x0e\n\x06queues\x18\x01 \x03(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x36\n\x12visibility_timeout\x18\xe8\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x04wait\x18\xe9\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"*\n\rFetchResponse\x12\x19\n\x04jobs\x18\x01 \x03(\x0b\x32\x0b.ojs.v1.Job\"\x98\x01\n\nAckRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\x0cresult_value\x18\xe8\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\tworker_id\x18\xea\x07 \x01(\t\x12\x0e\n\x05lease\x18\xeb\x07 \x01(\x03\"#\n\x0b\x41\x63kResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x08\"t\n\x0bNackRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1f\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x10.ojs.v1.JobError\x12\x10\n\x07requeue\x18\xe8\x07 \x01(\x08\x12\x12\n\tworker_id\x18\xe9\x07 \x01(\t\x12\x0e\n\x05lease\x18\xea\x07 \x01(\x03\"d\n\x0cNackResponse\x12\x1f\n\x05state\x18\x01 \x01(\x0e\x32\x10.ojs.v1.JobState\x12\x33\n\x0fnext_attempt_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x10HeartbeatRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12,\n\textend_by\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\rcurrent_state\x18\x04 \x01(\x0e\x32\x13.ojs.v1.WorkerState\x12\x14\n\x0b\x61\x63tive_jobs\x18\xe8\x07 \x03(\t\x12\x0e\n\x05lease\x18\xe9\x07 \x01(\x03\"\x89\x01\n\x11HeartbeatResponse\x12+\n\x0e\x64irected_state\x18\x01 \x01(\x0e\x32\x13.ojs.v1.WorkerState\x12\x30\n\x0cnew_deadline\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x0crevoked_jobs\x18\xe8\x07 \x03(\t\"\x86\x01\n\x11StreamJobsRequest\x12\x0e\n\x06queues\x18\x01 \x03(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x16\n\x0emax_concurrent\x18\x03 \x01(\x05\x12\x36\n\x12visibility_timeout\x18\xe8\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*y\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WORKER_STATE_RUNNING\x10\x01\x12\x16\n\x12WORKER_STATE_QUIET\x10\x02\x12\x1a\n\x16WORKER_STATE_TERMINATE\x10\x03\x42I\n\x17org.openjobspec.grpc.v1P\x01Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13ojs/v1/worker.proto\x12\x06ojs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x10ojs/v1/job.proto\"\xa2\x01\n\x0c\x46\x65tchRequest\x12\x0e\n\x06queues\x18\x01 \x03(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x36\n\x12visibility_timeout\x18\xe8\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x04wait\x18\xe9\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"*\n\rFetchResponse\x12\x19\n\x04jobs\x18\x01 \x03(\x0b\x32\x0b.ojs.v1.Job\"\xf5\x01\n\nAckRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\x0cresult_value\x18\xe8\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\tworker_id\x18\xea\x07 \x01(\t\x12\x0e\n\x05lease\x18\xeb\x07 \x01(\x03\x12-\n\x05\x65xact\x18\xfc\x07 \x03(\x0b\x32\x1d.ojs.v1.AckRequest.ExactEntry\x1a,\n\nExactEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"#\n\x0b\x41\x63kResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x08\"t\n\x0bNackRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1f\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x10.ojs.v1.JobError\x12\x10\n\x07requeue\x18\xe8\x07 \x01(\x08\x12\x12\n\tworker_id\x18\xe9\x07 \x01(\t\x12\x0e\n\x05lease\x18\xea\x07 \x01(\x03\"d\n\x0cNackResponse\x12\x1f\n\x05state\x18\x01 \x01(\x0e\x32\x10.ojs.v1.JobState\x12\x33\n\x0fnext_attempt_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x10HeartbeatRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12,\n\textend_by\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\rcurrent_state\x18\x04 \x01(\x0e\x32\x13.ojs.v1.WorkerState\x12\x14\n\x0b\x61\x63tive_jobs\x18\xe8\x07 \x03(\t\x12\x0e\n\x05lease\x18\xe9\x07 \x01(\x03\"\x89\x01\n\x11HeartbeatResponse\x12+\n\x0e\x64irected_state\x18\x01 \x01(\x0e\x32\x13.ojs.v1.WorkerState\x12\x30\n\x0cnew_deadline\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x0crevoked_jobs\x18\xe8\x07 \x03(\t\"\x86\x01\n\x11StreamJobsRequest\x12\x0e\n\x06queues\x18\x01 \x03(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x16\n\x0emax_concurrent\x18\x03 \x01(\x05\x12\x36\n\x12visibility_timeout\x18\xe8\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*y\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WORKER_STATE_RUNNING\x10\x01\x12\x16\n\x12WORKER_STATE_QUIET\x10\x02\x12\x1a\n\x16WORKER_STATE_TERMINATE\x10\x03\x42I\n\x17org.openjobspec.grpc.v1P\x01Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,24 +36,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ojs_grpc_pb.v1.worker_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.openjobspec.grpc.v1P\001Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1'
-  _globals['_WORKERSTATE']._serialized_start=1222
-  _globals['_WORKERSTATE']._serialized_end=1343
+  _globals['_ACKREQUEST_EXACTENTRY']._loaded_options = None
+  _globals['_ACKREQUEST_EXACTENTRY']._serialized_options = b'8\001'
+  _globals['_WORKERSTATE']._serialized_start=1315
+  _globals['_WORKERSTATE']._serialized_end=1436
   _globals['_FETCHREQUEST']._serialized_start=145
   _globals['_FETCHREQUEST']._serialized_end=307
   _globals['_FETCHRESPONSE']._serialized_start=309
   _globals['_FETCHRESPONSE']._serialized_end=351
   _globals['_ACKREQUEST']._serialized_start=354
-  _globals['_ACKREQUEST']._serialized_end=506
-  _globals['_ACKRESPONSE']._serialized_start=508
-  _globals['_ACKRESPONSE']._serialized_end=543
-  _globals['_NACKREQUEST']._serialized_start=545
-  _globals['_NACKREQUEST']._serialized_end=661
-  _globals['_NACKRESPONSE']._serialized_start=663
-  _globals['_NACKRESPONSE']._serialized_end=763
-  _globals['_HEARTBEATREQUEST']._serialized_start=766
-  _globals['_HEARTBEATREQUEST']._serialized_end=943
-  _globals['_HEARTBEATRESPONSE']._serialized_start=946
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1083
-  _globals['_STREAMJOBSREQUEST']._serialized_start=1086
-  _globals['_STREAMJOBSREQUEST']._serialized_end=1220
+  _globals['_ACKREQUEST']._serialized_end=599
+  _globals['_ACKREQUEST_EXACTENTRY']._serialized_start=555
+  _globals['_ACKREQUEST_EXACTENTRY']._serialized_end=599
+  _globals['_ACKRESPONSE']._serialized_start=601
+  _globals['_ACKRESPONSE']._serialized_end=636
+  _globals['_NACKREQUEST']._serialized_start=638
+  _globals['_NACKREQUEST']._serialized_end=754
+  _globals['_NACKRESPONSE']._serialized_start=756
+  _globals['_NACKRESPONSE']._serialized_end=856
+  _globals['_HEARTBEATREQUEST']._serialized_start=859
+  _globals['_HEARTBEATREQUEST']._serialized_end=1036
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1039
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1176
+  _globals['_STREAMJOBSREQUEST']._serialized_start=1179
+  _globals['_STREAMJOBSREQUEST']._serialized_end=1313
 # @@protoc_insertion_point(module_scope)

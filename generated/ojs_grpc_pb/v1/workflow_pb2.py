@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ojs_grpc_pb.v1 import job_pb2 as ojs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ojs/v1/workflow.proto\x12\x06ojs.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x10ojs/v1/job.proto\"\x97\x02\n\x08Workflow\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.ojs.v1.WorkflowState\x12)\n\x05steps\x18\x04 \x03(\x0b\x32\x1a.ojs.v1.WorkflowStepStatus\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x04type\x18\xe8\x07 \x01(\t\x12/\n\nstarted_at\x18\xe9\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x01\n\x0cWorkflowStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12$\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ndepends_on\x18\x04 \x03(\t\x12\'\n\x07options\x18\x05 \x01(\x0b\x32\x16.ojs.v1.EnqueueOptions\x12\x10\n\x07trigger\x18\xe8\x07 \x01(\t\"\xf2\x01\n\x12WorkflowStepStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.ojs.v1.WorkflowStepState\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x12\n\ndepends_on\x18\x05 \x03(\t\x12\x10\n\x07trigger\x18\xe8\x07 \x01(\t\x12/\n\nstarted_at\x18\xe9\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0c\x63ompleted_at\x18\xea\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x15\x43reateWorkflowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05steps\x18\x02 \x03(\x0b\x32\x14.ojs.v1.WorkflowStep\"<\n\x16\x43reateWorkflowResponse\x12\"\n\x08workflow\x18\x01 \x01(\x0b\x32\x10.ojs.v1.Workflow\")\n\x12GetWorkflowRequest\x12\x13\n\x0bworkflow_id\x18\x01 \x01(\t\"9\n\x13GetWorkflowResponse\x12\"\n\x08workflow\x18\x01 \x01(\x0b\x32\x10.ojs.v1.Workflow\"<\n\x15\x43\x61ncelWorkflowRequest\x12\x13\n\x0bworkflow_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"<\n\x16\x43\x61ncelWorkflowResponse\x12\"\n\x08workflow\x18\x01 \x01(\x0b\x32\x10.ojs.v1.Workflow*\xa2\x01\n\rWorkflowState\x12\x1e\n\x1aWORKFLOW_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKFLOW_STATE_RUNNING\x10\x01\x12\x1c\n\x18WORKFLOW_STATE_COMPLETED\x10\x02\x12\x19\n\x15WORKFLOW_STATE_FAILED\x10\x03\x12\x1c\n\x18WORKFLOW_STATE_CANCELLED\x10\x04*\x80\x02\n\x11WorkflowStepState\x12#\n\x1fWORKFLOW_STEP_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bWORKFLOW_STEP_STATE_WAITING\x10\x01\x12\x1f\n\x1bWORKFLOW_STEP_STATE_PENDING\x10\x02\x12\x1e\n\x1aWORKFLOW_STEP_STATE_ACTIVE\x10\x03\x12!\n\x1dWORKFLOW_STEP_STATE_COMPLETED\x10\x04\x12\x1e\n\x1aWORKFLOW_STEP_STATE_FAILED\x10\x05\x12!\n\x1dWORKFLOW_STEP_STATE_CANCELLED\x10\x06\x42I\n\x17org.openjobspec.grpc.v1P\x01Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ojs/v1/workflow.proto\x12\x06ojs.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x10ojs/v1/job.proto\"\x97\x02\n\x08Workflow\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.ojs.v1.WorkflowState\x12)\n\x05steps\x18\x04 \x03(\x0b\x32\x1a.ojs.v1.WorkflowStepStatus\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x04type\x18\xe8\x07 \x01(\t\x12/\n\nstarted_at\x18\xe9\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb4\x02\n\x0cWorkflowStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12$\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ndepends_on\x18\x04 \x03(\t\x12\'\n\x07options\x18\x05 \x01(\x0b\x32\x16.ojs.v1.EnqueueOptions\x12\x10\n\x07trigger\x18\xe8\x07 \x01(\t\x12/\n\x05\x65xact\x18\xfc\x07 \x03(\x0b\x32\x1f.ojs.v1.WorkflowStep.ExactEntry\x12\x0f\n\x06schema\x18\xfd\x07 \x01(\t\x12%\n\x03\x65xt\x18\xfe\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a,\n\nExactEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf2\x01\n\x12WorkflowStepStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.ojs.v1.WorkflowStepState\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x12\n\ndepends_on\x18\x05 \x03(\t\x12\x10\n\x07trigger\x18\xe8\x07 \x01(\t\x12/\n\nstarted_at\x18\xe9\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0c\x63ompleted_at\x18\xea\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x15\x43reateWorkflowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05steps\x18\x02 \x03(\x0b\x32\x14.ojs.v1.WorkflowStep\x12\r\n\x04type\x18\xe8\x07 \x01(\t\"<\n\x16\x43reateWorkflowResponse\x12\"\n\x08workflow\x18\x01 \x01(\x0b\x32\x10.ojs.v1.Workflow\")\n\x12GetWorkflowRequest\x12\x13\n\x0bworkflow_id\x18\x01 \x01(\t\"9\n\x13GetWorkflowResponse\x12\"\n\x08workflow\x18\x01 \x01(\x0b\x32\x10.ojs.v1.Workflow\"<\n\x15\x43\x61ncelWorkflowRequest\x12\x13\n\x0bworkflow_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"<\n\x16\x43\x61ncelWorkflowResponse\x12\"\n\x08workflow\x18\x01 \x01(\x0b\x32\x10.ojs.v1.Workflow*\xa2\x01\n\rWorkflowState\x12\x1e\n\x1aWORKFLOW_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKFLOW_STATE_RUNNING\x10\x01\x12\x1c\n\x18WORKFLOW_STATE_COMPLETED\x10\x02\x12\x19\n\x15WORKFLOW_STATE_FAILED\x10\x03\x12\x1c\n\x18WORKFLOW_STATE_CANCELLED\x10\x04*\x80\x02\n\x11WorkflowStepState\x12#\n\x1fWORKFLOW_STEP_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bWORKFLOW_STEP_STATE_WAITING\x10\x01\x12\x1f\n\x1bWORKFLOW_STEP_STATE_PENDING\x10\x02\x12\x1e\n\x1aWORKFLOW_STEP_STATE_ACTIVE\x10\x03\x12!\n\x1dWORKFLOW_STEP_STATE_COMPLETED\x10\x04\x12\x1e\n\x1aWORKFLOW_STEP_STATE_FAILED\x10\x05\x12!\n\x1dWORKFLOW_STEP_STATE_CANCELLED\x10\x06\x42I\n\x17org.openjobspec.grpc.v1P\x01Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +35,30 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ojs_grpc_pb.v1.workflow_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.openjobspec.grpc.v1P\001Z,openjobspec.org/ojs-grpc/gen/go/ojs/v1;ojsv1'
-  _globals['_WORKFLOWSTATE']._serialized_start=1166
-  _globals['_WORKFLOWSTATE']._serialized_end=1328
-  _globals['_WORKFLOWSTEPSTATE']._serialized_start=1331
-  _globals['_WORKFLOWSTEPSTATE']._serialized_end=1587
+  _globals['_WORKFLOWSTEP_EXACTENTRY']._loaded_options = None
+  _globals['_WORKFLOWSTEP_EXACTENTRY']._serialized_options = b'8\001'
+  _globals['_WORKFLOWSTATE']._serialized_start=1332
+  _globals['_WORKFLOWSTATE']._serialized_end=1494
+  _globals['_WORKFLOWSTEPSTATE']._serialized_start=1497
+  _globals['_WORKFLOWSTEPSTATE']._serialized_end=1753
   _globals['_WORKFLOW']._serialized_start=115
   _globals['_WORKFLOW']._serialized_end=394
   _globals['_WORKFLOWSTEP']._serialized_start=397
-  _globals['_WORKFLOWSTEP']._serialized_end=554
-  _globals['_WORKFLOWSTEPSTATUS']._serialized_start=557
-  _globals['_WORKFLOWSTEPSTATUS']._serialized_end=799
-  _globals['_CREATEWORKFLOWREQUEST']._serialized_start=801
-  _globals['_CREATEWORKFLOWREQUEST']._serialized_end=875
-  _globals['_CREATEWORKFLOWRESPONSE']._serialized_start=877
-  _globals['_CREATEWORKFLOWRESPONSE']._serialized_end=937
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=939
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=980
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=982
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=1039
-  _globals['_CANCELWORKFLOWREQUEST']._serialized_start=1041
-  _globals['_CANCELWORKFLOWREQUEST']._serialized_end=1101
-  _globals['_CANCELWORKFLOWRESPONSE']._serialized_start=1103
-  _globals['_CANCELWORKFLOWRESPONSE']._serialized_end=1163
+  _globals['_WORKFLOWSTEP']._serialized_end=705
+  _globals['_WORKFLOWSTEP_EXACTENTRY']._serialized_start=661
+  _globals['_WORKFLOWSTEP_EXACTENTRY']._serialized_end=705
+  _globals['_WORKFLOWSTEPSTATUS']._serialized_start=708
+  _globals['_WORKFLOWSTEPSTATUS']._serialized_end=950
+  _globals['_CREATEWORKFLOWREQUEST']._serialized_start=952
+  _globals['_CREATEWORKFLOWREQUEST']._serialized_end=1041
+  _globals['_CREATEWORKFLOWRESPONSE']._serialized_start=1043
+  _globals['_CREATEWORKFLOWRESPONSE']._serialized_end=1103
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=1105
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=1146
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=1148
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=1205
+  _globals['_CANCELWORKFLOWREQUEST']._serialized_start=1207
+  _globals['_CANCELWORKFLOWREQUEST']._serialized_end=1267
+  _globals['_CANCELWORKFLOWRESPONSE']._serialized_start=1269
+  _globals['_CANCELWORKFLOWRESPONSE']._serialized_end=1329
 # @@protoc_insertion_point(module_scope)

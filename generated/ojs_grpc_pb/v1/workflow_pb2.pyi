@@ -132,12 +132,35 @@ Global___Workflow: _TypeAlias = Workflow  # noqa: Y015
 class WorkflowStep(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ExactEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     ARGS_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     TRIGGER_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique in its workflow."""
     type: _builtins.str
@@ -150,6 +173,7 @@ class WorkflowStep(_message.Message):
     or by the step's id: "on_success", "on_failure", "on_complete", also with "-", of a step that depends on all steps
     but such ones and that no other depends on.
     """
+    schema: _builtins.str
     @_builtins.property
     def args(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]: ...
     @_builtins.property
@@ -158,6 +182,12 @@ class WorkflowStep(_message.Message):
 
     @_builtins.property
     def options(self) -> _job_pb2.EnqueueOptions: ...
+    @_builtins.property
+    def exact(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """See Job."""
+
+    @_builtins.property
+    def ext(self) -> _struct_pb2.Struct: ...
     def __init__(
         self,
         *,
@@ -167,10 +197,13 @@ class WorkflowStep(_message.Message):
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         options: _job_pb2.EnqueueOptions | None = ...,
         trigger: _builtins.str = ...,
+        exact: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema: _builtins.str = ...,
+        ext: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ext", b"ext", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "depends_on", b"depends_on", "id", b"id", "options", b"options", "trigger", b"trigger", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "depends_on", b"depends_on", "exact", b"exact", "ext", b"ext", "id", b"id", "options", b"options", "schema", b"schema", "trigger", b"trigger", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,7 +263,10 @@ class CreateWorkflowRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    type: _builtins.str
+    """From this implementation. What the client calls it: "chain", "group", "batch" or "dag"; unset: as the steps say."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkflowStep]: ...
     def __init__(
@@ -238,10 +274,11 @@ class CreateWorkflowRequest(_message.Message):
         *,
         name: _builtins.str = ...,
         steps: _abc.Iterable[Global___WorkflowStep] | None = ...,
+        type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "steps", b"steps", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

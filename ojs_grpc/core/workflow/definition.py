@@ -24,16 +24,22 @@ from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.envelope import DEFAULT_QUEUE, EnvelopeReader, NewJob
 from ojs_grpc.core.ids import new_id, partition_of_queue
 from ojs_grpc.core.workflow import graph
-from ojs_grpc.core.workflow.record import TRIGGERS
+from ojs_grpc.core.workflow.record import BATCH, CHAIN, DAG, GROUP, KINDS, TRIGGERS
 from ojs_grpc.errors import InvalidRequest, Violation
 
 MAX_STEPS: Final = 1000
 """Steps of a workflow, beside so many callbacks."""
 MAX_CALLBACKS: Final = 3
+NAME_CHARS: Final = 255
+"""How long the name of a workflow may be, and the id of a step."""
 
 _TRIGGER_MEMBER = "ojs.workflow.trigger"
 _REFUSING = {UNIQUE_CONFLICT_ACTION_UNSPECIFIED, UNIQUE_CONFLICT_ACTION_REJECT}
-_NAME_CHARS = 255
+_SHAPES = {
+    CHAIN: "needs steps that come one after another, without callbacks",
+    GROUP: "needs steps that do not depend on each other, without callbacks",
+    BATCH: "needs a callback",
+}
 # No answer has room for more, and a million dependencies may all be wrong: looking at them would keep others waiting.
 _MANY_VIOLATIONS = 100
 # A record has to fit into a reply, also with the times that it gets later.
@@ -58,11 +64,7 @@ def read(request: CreateWorkflowRequest, reader: EnvelopeReader, now: int, trace
     """
     if not 0 < len(request.steps) <= MAX_STEPS + MAX_CALLBACKS:
         raise _wrong_number(request)
-    parents = {step.id: list(step.depends_on) for step in request.steps}
-    broken = _shape_violations(request)
-    if not broken and (cycle := graph.find_cycle(parents)):
-        place = list(parents).index(cycle[0])
-        broken.append(Violation(f"steps[{place}].depends_on", f"makes a cycle: {' → '.join(cycle)}"))
+    broken = _shape_violations(request) or _cycle_violations(request)
     # Near the jobs of its first queue.
     workflow_id = new_id(now, partition_of_queue(request.steps[0].options.queue or DEFAULT_QUEUE))
     jobs = _read_jobs(request.steps, reader, now, trace, workflow_id, broken)
@@ -81,7 +83,7 @@ def _record(request: CreateWorkflowRequest, jobs: Sequence[NewJob], workflow_id:
         id=workflow_id,
         name=request.name,
         state=WORKFLOW_STATE_RUNNING,
-        type=graph.kind_of({step.id: step.depends_on for step in request.steps}, callbacks),
+        type=_kind(request, callbacks),
         created_at=to_timestamp(now),
     )
     for step, job in zip(request.steps, jobs, strict=True):
@@ -96,6 +98,20 @@ def _record(request: CreateWorkflowRequest, jobs: Sequence[NewJob], workflow_id:
     return workflow
 
 
+def _kind(request: CreateWorkflowRequest, callbacks: Mapping[str, str]) -> str:
+    """What the client calls the workflow, or else what its steps are together.
+
+    Raises:
+        InvalidRequest: the steps are something else than the client says.
+    """
+    kind = graph.kind_of({step.id: step.depends_on for step in request.steps}, callbacks)
+    said = request.type or kind
+    group_of_one = said == GROUP and kind == CHAIN and len(request.steps) == 1
+    if said not in (DAG, kind) and not group_of_one and not (said == BATCH and callbacks):
+        raise InvalidRequest([Violation("type", f"{said} {_SHAPES[said]}")])
+    return said
+
+
 def _wrong_number(request: CreateWorkflowRequest) -> InvalidRequest:
     rule = f"must be from 1 to {MAX_STEPS}, and {MAX_CALLBACKS} callbacks at most besides, not {len(request.steps)}"
     return InvalidRequest([Violation("steps", rule)])
@@ -104,8 +120,10 @@ def _wrong_number(request: CreateWorkflowRequest) -> InvalidRequest:
 def _shape_violations(request: CreateWorkflowRequest) -> list[Violation]:
     """What is wrong with the steps as steps, apart from cycles, which are looked for once nothing is."""
     broken = []
-    if len(request.name) > _NAME_CHARS:
-        broken.append(Violation("name", f"must be at most {_NAME_CHARS} characters"))
+    if len(request.name) > NAME_CHARS:
+        broken.append(Violation("name", f"must be at most {NAME_CHARS} characters"))
+    if request.type and request.type not in KINDS:
+        broken.append(Violation("type", f"must be one of {', '.join(KINDS)}"))
     known = {step.id for step in request.steps}
     seen: set[str] = set()
     for place, step in enumerate(request.steps):
@@ -113,6 +131,15 @@ def _shape_violations(request: CreateWorkflowRequest) -> list[Violation]:
         if len(broken) > _MANY_VIOLATIONS:
             break
     return broken
+
+
+def _cycle_violations(request: CreateWorkflowRequest) -> list[Violation]:
+    parents = {step.id: list(step.depends_on) for step in request.steps}
+    cycle = graph.find_cycle(parents)
+    if not cycle:
+        return []
+    place = list(parents).index(cycle[0])
+    return [Violation(f"steps[{place}].depends_on", f"makes a cycle: {' → '.join(cycle)}")]
 
 
 def _step_violations(step: WorkflowStep, known: set[str], seen: set[str]) -> Iterator[Violation]:
@@ -136,8 +163,8 @@ def _step_violations(step: WorkflowStep, known: set[str], seen: set[str]) -> Ite
 def _id_rule(step_id: str, seen: set[str]) -> str:
     if not step_id:
         return "is required"
-    if len(step_id) > _NAME_CHARS:
-        return f"must be at most {_NAME_CHARS} characters"
+    if len(step_id) > NAME_CHARS:
+        return f"must be at most {NAME_CHARS} characters"
     return f"must be unique: {step_id!r} is another step's too" if step_id in seen else ""
 
 
@@ -152,7 +179,7 @@ def _dependency_violations(step: WorkflowStep, known: set[str]) -> Iterator[Viol
     for place, parent in enumerate(step.depends_on):
         field = f"depends_on[{place}]"
         if parent not in known:
-            yield Violation(field, f"no step has the id {parent!r}")
+            yield Violation(field, f"no step has the id {parent[:NAME_CHARS]!r}")
         elif parent == step.id:
             yield Violation(field, "must not be the step itself")
         elif parent in seen:
@@ -203,7 +230,13 @@ def _read_jobs(
     kinds: set[type[InvalidRequest]] = {InvalidRequest} if broken else set()
     jobs: list[NewJob] = []
     for place, step in enumerate(steps):
-        entry = EnqueueRequest(type=step.type, args=step.args)
+        entry = EnqueueRequest(
+            type=step.type,
+            args=step.args,
+            exact=step.exact,
+            schema=step.schema,
+            ext=step.ext if step.HasField("ext") else None,
+        )
         try:
             job = reader.read(entry, _job_options(step), now, trace, workflow_id=workflow_id)
         except InvalidRequest as error:

@@ -4,7 +4,7 @@ They nest in each other:
 
     steps = chain([fetch, group([resize, tag]), batch([publish, index], on_failure=alert)])
 
-where each name is a `WorkflowStep` with what the job needs; ids and dependencies are given here.
+where each name is a `WorkflowStep` with what the job needs; dependencies are given here, and ids to those without one.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def batch(
     callbacks = []
     for trigger, template in ((COMPLETE, on_complete), (SUCCESS, on_success), (FAILURE, on_failure)):
         if template is not None:
-            callback = _copy(template, f"on_{trigger}")
+            callback = _copy(template, template.id or f"on_{trigger}")
             callback.trigger = trigger
             callback.depends_on.extend(before)
             callbacks.append(callback)
@@ -62,11 +62,11 @@ def batch(
 
 
 def _named(parts: Sequence[Part]) -> list[list[WorkflowStep]]:
-    """Copies of the parts, their ids made unique by the place of the part: `0`, `1.0`, `1.on_success`."""
+    """Copies of the parts. Where the client gave no ids, the places of the parts do: `0`, `1.0`, `1.on_success`."""
     named = []
     for place, part in enumerate(parts):
         if isinstance(part, WorkflowStep):
-            named.append([_copy(part, str(place))])
+            named.append([_copy(part, part.id or str(place))])
             continue
         copies = [_copy(step, f"{place}.{step.id}") for step in part]
         for step in copies:

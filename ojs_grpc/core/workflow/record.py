@@ -42,6 +42,7 @@ CHAIN: Final = "chain"
 GROUP: Final = "group"
 BATCH: Final = "batch"
 DAG: Final = "dag"
+KINDS: Final = (CHAIN, GROUP, BATCH, DAG)
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
