@@ -11,8 +11,9 @@ the docstring says more. Calls may run concurrently; each is atomic: other calle
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
+from ojs_grpc.core import states
 from ojs_grpc.core.clock import Clock
 from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.events import EventId, NewEvent, StoredEvent
@@ -267,8 +268,60 @@ class QueueRow(NamedTuple):
     created_at: int
 
 
+LISTED: Final = (
+    states.ACTIVE,
+    states.AVAILABLE,
+    states.RETRYABLE,
+    states.SCHEDULED,
+    states.PENDING,
+    states.DISCARDED,
+    states.CANCELLED,
+    states.COMPLETED,
+)
+"""The states in the order in which jobs are listed."""
+
+
+class JobFilter(NamedTuple):
+    """Which jobs are meant: those of one queue, or of all if it is empty; in one state, or in any if that is 0."""
+
+    queue: str = ""
+    state: int = 0
+
+
+class QueueCounts(NamedTuple):
+    """A queue as operators see it.
+
+    Attributes:
+        jobs: how many are stored in each of the eight states.
+        completed: jobs completed since the queue exists.
+        minutes: this minute and the one before it, those in which something happened, oldest first.
+    """
+
+    name: str
+    paused: bool
+    created_at: int
+    jobs: Mapping[int, int]
+    completed: int
+    minutes: Sequence[Minute]
+
+
+class WorkerRow(NamedTuple):
+    """A worker as listed.
+
+    Attributes:
+        state: as in its last heartbeat; 0 if it never sent one.
+        last_beat_at: when that was; 0 if it never sent one.
+        active: how many jobs it holds.
+    """
+
+    worker_id: str
+    state: int
+    last_beat_at: int
+    active: int
+
+
 class Page(NamedTuple, Generic[Row]):
-    """A page of a listing. `next_cursor` is empty on the last one."""
+    """A page of a listing. `next_cursor` is empty on the last one; `total` counts the rows of all pages."""
 
     rows: Sequence[Row]
     next_cursor: str
@@ -430,7 +483,10 @@ class QueueStore(Protocol):
     """Queues. One exists from its first job on, or from its first pause."""
 
     async def queues(self, after: str, limit: int) -> Page[QueueRow]:
-        """Queues with names greater than `after`, sorted by name. `next_cursor` is the last name."""
+        """Queues with names greater than `after`, sorted by name. `next_cursor` is the last name.
+
+        `total` counts all queues, also those before `after`.
+        """
         ...
 
     async def set_paused(self, queue: str, paused: bool, event: NewEvent, now: int) -> bool:  # noqa: FBT001
@@ -454,7 +510,10 @@ class DocumentStore(Protocol):
         ...
 
     async def list_documents(self, kind: str, after: str, limit: int) -> Page[Document]:
-        """Documents with names greater than `after`, sorted by name. `next_cursor` is the last name."""
+        """Documents with names greater than `after`, sorted by name. `next_cursor` is the last name.
+
+        `total` counts all of the kind, also those before `after`.
+        """
         ...
 
     async def due_documents(self, kind: str, now: int, limit: int) -> DueDocuments:
@@ -515,6 +574,61 @@ class DeadLetterStore(Protocol):
         ...
 
 
+class OperatorStore(Protocol):
+    """What operators look at. Nothing here is on the way of a job."""
+
+    async def jobs(self, wanted: JobFilter, cursor: str, limit: int, max_bytes: int) -> Page[bytes]:
+        """Jobs as they stand, state by state in the order of `LISTED`.
+
+        Active jobs come by when somebody has to look at them, retryable and scheduled ones by when they become
+        available, earliest first, whatever their queues. All others come by the name of their queue, and there:
+        available ones in line; pending ones newest first; discarded, cancelled and completed ones latest end first.
+        Available ones with limits come behind those of all queues that have none, and dead letters of all queues
+        before other discarded ones. A job that changes between two pages may be on both or on none.
+
+        A page costs what it looks at, which is little more than what it gives, unless few jobs of a large index are
+        wanted: of one queue among active, retryable and scheduled jobs, or retryable ones among many scheduled. So a
+        page looks at some thousand jobs at most; it may hold fewer than `limit`, even none, and still not be the last.
+        It weighs at most `max_bytes` but may hold one job that weighs more. `total` is exact on the first page, which
+        costs some microseconds for each queue, and repeated on the others. A cursor is opaque and belongs to one
+        filter; a malformed one raises `InvalidRequest`.
+        """
+        ...
+
+    async def queue_counts(self, queue: str, now: int) -> Sequence[QueueCounts]:
+        """The counts of one queue (none if it does not exist), or of all if it is empty, by name.
+
+        Costs the same for each queue, however many jobs there are.
+        """
+        ...
+
+    async def delete_finished(self, job_ids: Sequence[str], now: int) -> list[bool]:
+        """Deletes those of the jobs that are completed, cancelled or discarded, their ids included.
+
+        Logs DEAD_LETTER_DELETED for dead letters.
+
+        Returns:
+            For each: whether it was deleted.
+        """
+        ...
+
+    async def workers(self, cursor: str, limit: int) -> Page[WorkerRow]:
+        """Workers with ids greater than the cursor, by id: those heard of within a day, and those that hold jobs.
+
+        `next_cursor` is the last id. `total` may count workers that claimed within a day, never sent a heartbeat and
+        hold nothing any more.
+        """
+        ...
+
+    async def clear(self) -> None:
+        """Removes everything: jobs, queues, documents, events, keys, workers. Numbers go on: nothing has one twice.
+
+        The service may go on, and cursors into the log stay good. Meant for tests: what others do meanwhile may be lost
+        in part, and other processes on an SQLite file have to be started anew.
+        """
+        ...
+
+
 class RetentionStore(Protocol):
     """Forgetting."""
 
@@ -538,6 +652,7 @@ class Store(
     WorkflowStore,
     EventStore,
     DeadLetterStore,
+    OperatorStore,
     RetentionStore,
     Protocol,
 ):

@@ -1,8 +1,7 @@
 """QueueStore.queue_facts: how many jobs a queue has in each state, and what happened there minute by minute."""
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
-from ojs_grpc_pb.v1.job_pb2 import RetryPolicy
+from ojs_grpc_pb.v1.job_pb2 import Job, RetryPolicy
 
 from ojs_grpc.core import lifecycle, states
 from ojs_grpc.core.events import Kind
@@ -144,7 +143,7 @@ async def test_pending_jobs_enter_when_they_are_activated(store: Store) -> None:
     assert await figures(store) == {}
 
     await change(store, lifecycle.activate(await see(store, messages[0])))
-    await change(store, lifecycle.admit(await see(store, messages[1]), Struct(), START))
+    await change(store, lifecycle.admit(await see(store, messages[1]), Job(), START))
     await change(store, lifecycle.cancel(await see(store, messages[2])))
 
     assert await figures(store) == {"available": 1, "scheduled": 1}

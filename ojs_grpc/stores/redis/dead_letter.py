@@ -1,11 +1,13 @@
 """Dead letters."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ojs_grpc.errors import InvalidRequest, Violation
 from ojs_grpc.stores.ports import Page
 from ojs_grpc.stores.redis import keys, record
+from ojs_grpc.stores.redis.base import MOST_APPLIED, portions
 from ojs_grpc.stores.redis.queues import RedisQueues
 
 
@@ -53,6 +55,14 @@ class RedisDeadLetters(RedisQueues):
         last_id, last = found[-2:]
         end = _Cursor(record.queue_of(last), str(record.header_of(last).ended_at), last_id.decode())
         return Page(rows, end.encode(), total)
+
+    async def delete_finished(self, job_ids: Sequence[str], now: int) -> list[bool]:
+        """As in `OperatorStore`."""
+        deleted: list[bool] = []
+        for portion in portions(job_ids, MOST_APPLIED):
+            names = [keys.job(job_id) for job_id in portion]
+            deleted += map(bool, await self._run("delete_finished", names, [now, int(self.log_events)]))
+        return deleted
 
     async def delete_dead(self, job_id: str, now: int) -> bool:
         return bool(await self._run("delete_dead", [keys.job(job_id)], [now, int(self.log_events)]))

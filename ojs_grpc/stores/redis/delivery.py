@@ -33,7 +33,7 @@ class RedisDelivery(RedisWorkers):
         if not demands:
             return []
         async with self._claiming:
-            await self._register(demands)
+            await self._register(demands, now)
             open_demands = [_OpenDemand(demand, self._process) for demand in demands]
             nonces: list[int] = []
             try:

@@ -11,8 +11,10 @@ cluster. The scripts put names together from the prefix `ojs:{pp}:` in the same 
     minute:<queue>   hash    what happened in a queue within one minute, `minute:<queue>:<minutes since the epoch>`
     ready:<queue>    zset    available jobs without limits by priority and place in line
     lane:<queue>     zset    available jobs with the same limits, `lane:<queue>:<limits>`, in the same order
+    limited:<queue>  zset    all of these, in the same order
     lanes:<queue>    zset    limits of the lanes that may be open, by the score of their first job
     shut:<queue>     hash    limits of the other lanes -> the set in which each waits
+    pending:<queue>  zset    pending jobs by when they were stored
     paused           set     queues that deliver nothing
     due              zset    scheduled and retryable jobs, by when they become available
     ttl              zset    jobs that no worker has had yet, by when they expire
@@ -21,9 +23,11 @@ cluster. The scripts put names together from the prefix `ojs:{pp}:` in the same 
     held:<worker>    set     active jobs of a worker
     beat:<worker>    string  a worker's last heartbeat; where it claims, and in the partition of its name
     places:<worker>  set     partitions where a worker claims; in the partition of its name
+    workers          zset    workers by when they were last heard of; in partition 0
     done:<queue>     list    completed and cancelled jobs, oldest first
-    discarded:<queue> list   discarded jobs, oldest first
-    dead:<queue>     zset    dead letters by when they were discarded
+    cancelled:<queue> zset   cancelled jobs by when they ended, again
+    discarded:<queue> zset   discarded jobs by when they ended
+    dead:<queue>     zset    dead letters by when they ended
     idem:<sha256>    string  what a repeated request is answered
     claimed:<process> string what the last claim of a process leased
     unique:<sha256>  zset    jobs with a fingerprint by creation, `unique:<sha256>:<state>`; in that of its first byte
@@ -68,6 +72,9 @@ TTL: Final = everywhere("ttl")
 ACTIVE: Final = everywhere("active")
 ENDED: Final = everywhere("ended")
 EVENTS: Final = everywhere("events")
+PATTERN: Final = "ojs:{[0-9a-f][0-9a-f]}:*"
+"""What every key matches."""
+WORKERS: Final = "ojs:{00}:workers"
 
 
 def place_of(queue: str) -> str:
@@ -86,7 +93,7 @@ def job(job_id: str) -> str:
 
 
 def of_queue(name: str, queue: str) -> str:
-    """A key that every queue has: ready, facts, done, discarded, dead."""
+    """A key that every queue has: ready, facts, pending, done, cancelled, discarded, dead."""
     return f"ojs:{{{place_of(queue)}}}:{name}:{queue}"
 
 

@@ -2,10 +2,25 @@
 
 from heapq import nsmallest
 
+from ojs_grpc.core import states
 from ojs_grpc.core.events import NewEvent
-from ojs_grpc.stores.ports import Minute, Page, QueueFacts, QueueRow
+from ojs_grpc.stores.ports import Minute, Page, QueueCounts, QueueFacts, QueueRow
 from ojs_grpc.stores.redis import keys, packing
-from ojs_grpc.stores.redis.base import RedisBase
+from ojs_grpc.stores.redis.base import RedisBase, portions
+
+# Queues that one script counts.
+_QUEUES_AT_ONCE = 200
+# The states as queue_counts.lua lists their counts.
+_COUNTED = (
+    states.AVAILABLE,
+    states.ACTIVE,
+    states.SCHEDULED,
+    states.RETRYABLE,
+    states.PENDING,
+    states.COMPLETED,
+    states.CANCELLED,
+    states.DISCARDED,
+)
 
 
 class RedisQueues(RedisBase):
@@ -38,6 +53,19 @@ class RedisQueues(RedisBase):
         paused, available, active, scheduled, retryable, discarded, completed, rows = found
         minutes = [Minute(*row) for row in rows]
         return QueueFacts(bool(paused), available, active, scheduled, retryable, discarded, completed, minutes)
+
+    async def queue_counts(self, queue: str, now: int) -> list[QueueCounts]:
+        """As in `OperatorStore`."""
+        created = await self._queues()
+        names = sorted(created) if not queue else [queue] * (queue in created)
+        rows: list[QueueCounts] = []
+        for portion in portions(names, _QUEUES_AT_ONCE):
+            found = await self._run("queue_counts", [keys.of_queue("ready", name) for name in portion], [now])
+            for name, (paused, *counts, completed, minutes) in zip(portion, found, strict=True):
+                jobs = dict(zip(_COUNTED, counts, strict=True))
+                recent = [Minute(*row) for row in minutes]
+                rows.append(QueueCounts(name, bool(paused), created[name], jobs, completed, recent))
+        return rows
 
     async def _queues(self) -> dict[str, int]:
         """All queues, and when they were created."""

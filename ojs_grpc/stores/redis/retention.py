@@ -1,8 +1,12 @@
 """Forgetting."""
 
+from collections.abc import Sequence
+
 from ojs_grpc.stores.ports import Retention
 from ojs_grpc.stores.redis import keys
+from ojs_grpc.stores.redis.base import portions
 from ojs_grpc.stores.redis.queues import RedisQueues
+from ojs_grpc.stores.redis.workers import MEMORY_MS
 
 # Queues that one script looks at; each costs it some microseconds even when there is nothing to forget.
 _QUEUES_AT_ONCE = 200
@@ -16,29 +20,22 @@ class RedisRetention(RedisQueues):
 
     async def sweep(self, retention: Retention, now: int, limit: int) -> int:
         await self._sweep_events(retention, now)
+        await self._connections.call("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", now - MEMORY_MS)
         names = sorted(await self._queues())
         removed = 0
-        for first in range(0, len(names), _QUEUES_AT_ONCE):
-            if removed == limit:
-                break
-            lists = [
-                keys.of_queue(name, queue)
-                for queue in names[first : first + _QUEUES_AT_ONCE]
-                for name in ("done", "discarded", "dead")
-            ]
-            removed += await self._run(
-                "sweep",
-                lists,
-                [
-                    now - retention.finished_ms,
-                    now - retention.discarded_ms,
-                    now - retention.dead_ms,
-                    retention.finished_count,
-                    retention.dead_count,
-                    limit - removed,
-                    now,
-                ],
-            )
+        for portion in portions(names, _QUEUES_AT_ONCE):
+            removed += await self._sweep(portion, retention, now, limit - removed)
+        return removed
+
+    async def _sweep(self, queues: Sequence[str], retention: Retention, now: int, limit: int) -> int:
+        """Removes up to `limit` jobs of some queues; how many."""
+        lists = [keys.of_queue(name, queue) for queue in queues for name in ("done", "discarded", "dead")]
+        times = now - retention.finished_ms, now - retention.discarded_ms, now - retention.dead_ms
+        counts = retention.finished_count, retention.dead_count
+        removed, more = 0, 1
+        while more and removed < limit:
+            count, more = await self._run("sweep", lists, [*times, *counts, limit - removed, now])
+            removed += count
         return removed
 
     async def _sweep_events(self, retention: Retention, now: int) -> None:

@@ -14,6 +14,8 @@ from ojs_grpc.stores.redis.delivery import RedisDelivery
 from ojs_grpc.stores.redis.documents import RedisDocuments
 from ojs_grpc.stores.redis.events import RedisEvents
 from ojs_grpc.stores.redis.jobs import RedisJobs
+from ojs_grpc.stores.redis.listing import RedisListing
+from ojs_grpc.stores.redis.operators import RedisOperators
 from ojs_grpc.stores.redis.retention import RedisRetention
 from ojs_grpc.stores.redis.schedule import RedisSchedule
 from ojs_grpc.stores.redis.subscription import Subscription
@@ -34,6 +36,8 @@ class RedisStore(
     RedisWorkflows,
     RedisEvents,
     RedisDeadLetters,
+    RedisListing,
+    RedisOperators,
     RedisRetention,
 ):
     """Implements `Store`.

@@ -10,7 +10,7 @@ from ojs_grpc.stores.redis.base import RedisBase
 from ojs_grpc.stores.redis.connection import Connections
 
 # How long Redis remembers a worker that is not heard of, and how often it is told of one that claims.
-_MEMORY_MS = 86_400_000
+MEMORY_MS = 86_400_000
 _REGISTER_SECONDS = 3600.0
 # Worker names come from callers: the bound keeps one that invents them from filling memory.
 _MOST_PLACES = 100_000
@@ -24,7 +24,7 @@ class RedisWorkers(RedisBase):
         self._registered: dict[tuple[str, str], float] = {}
         """When Redis was told that a worker claims in a partition."""
 
-    async def _register(self, demands: Sequence[Demand]) -> None:
+    async def _register(self, demands: Sequence[Demand], now: int) -> None:
         """Makes sure that the places where these workers claim are known."""
         outdated = time.monotonic() - _REGISTER_SECONDS
         pairs = {
@@ -39,7 +39,7 @@ class RedisWorkers(RedisBase):
         names = []
         for worker, place in pairs:
             names += [keys.places(worker), keys.beat(keys.home_of(worker), worker), keys.beat(place, worker)]
-        await self._run("register", names, [_MEMORY_MS])
+        await self._run("register", names, [now, MEMORY_MS])
         if len(self._registered) + len(pairs) > _MOST_PLACES:
             self._registered.clear()
         self._registered.update(dict.fromkeys(pairs, time.monotonic()))
@@ -58,7 +58,7 @@ class RedisWorkers(RedisBase):
             "heartbeat",
             names,
             [
-                *(now, self.silence_ms, worker_id, worker_state, _MEMORY_MS, extend_ms),
+                *(now, self.silence_ms, worker_id, worker_state, MEMORY_MS, extend_ms),
                 *(int(bool(job_id)), lease, int(self.log_events)),
             ],
         )

@@ -8,6 +8,7 @@
 - listeners: those who wait for events
 - units, jobs, delivery, leases, schedule, queues, documents, workflows, events, statistics, dead_letter, retention:
   operations and queries as plain functions, each with its statements in the .sql file beside it
+- listing, operators: what only operators ask for
 - unique: which job is a duplicate
 - limits, lanes, line: what limits have used up, where jobs wait that they hold back, and the order in which a claim
   gives jobs, merged from both kinds

@@ -8,7 +8,7 @@ from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.stores.sqlite import failure
 from ojs_grpc.stores.sqlite.statements import script
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SYNCHRONOUS = frozenset({"OFF", "NORMAL", "FULL", "EXTRA"})
 LOCK_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ def connect_writer(path: str | None, synchronous: str) -> sqlite3.Connection:
     Raises:
         StoreUnavailable: it cannot be opened.
         StoreTimeout: another process kept it locked.
-        ValueError: the file belongs to something else, or to a newer version.
+        ValueError: the file belongs to something else, or to another version.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -114,10 +114,9 @@ def _check(db: sqlite3.Connection, path: str | None) -> None:
         return
     if owner != _APPLICATION_ID:
         raise ValueError(f"{path}: this SQLite file belongs to another program")
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"{path}: written by a newer version (schema {version}, this program knows up to {SCHEMA_VERSION})"
-        )
+    if version != SCHEMA_VERSION:
+        age = "a newer" if version > SCHEMA_VERSION else "an older"
+        raise ValueError(f"{path}: written by {age} version (schema {version}, this program needs {SCHEMA_VERSION})")
 
 
 def _create(db: sqlite3.Connection) -> None:

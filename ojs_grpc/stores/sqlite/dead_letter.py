@@ -1,10 +1,10 @@
-"""Dead letters: pages, and deletion."""
+"""Dead letters: pages; and the deletion of jobs."""
 
 import binascii
 import json
 import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ojs_grpc.core.events import Kind
@@ -15,7 +15,7 @@ from ojs_grpc.stores.sqlite.ledger import Ledger
 from ojs_grpc.stores.sqlite.record import Record, job_bytes
 from ojs_grpc.stores.sqlite.session import Session
 from ojs_grpc.stores.sqlite.statements import load
-from ojs_grpc.stores.sqlite.statistics import DEAD, NOWHERE
+from ojs_grpc.stores.sqlite.statistics import NOWHERE, place
 
 _SQL = load("dead_letter")
 _MAX_NUMBER = 2**63
@@ -83,13 +83,26 @@ def _malformed() -> InvalidRequest:
 
 def delete_dead(session: Session, job_id: str, now: int) -> bool:
     """As in the port."""
-    rows = session.db.execute(_SQL["delete"], (job_id,)).fetchall()
+    return _delete(session, "delete", [job_id], now)[0]
+
+
+def delete_finished(session: Session, job_ids: Sequence[str], now: int) -> list[bool]:
+    """As in the port."""
+    return _delete(session, "delete_finished", job_ids, now)
+
+
+def _delete(session: Session, statement: str, job_ids: Sequence[str], now: int) -> list[bool]:
     ledger = Ledger(session, now)
-    for key, queue, attempt, lane in rows:
-        ((subject,),) = session.db.execute(_SQL["delete_envelope"], (key,)).fetchall()
-        if lane:
-            forget_lanes(session, [lane])
-        ledger.tally.move(queue, DEAD, NOWHERE)
-        ledger.log.add(Kind.DEAD_LETTER_DELETED, attempt, 0, subject)
+    deleted = []
+    for job_id in job_ids:
+        rows = session.db.execute(_SQL[statement], (job_id,)).fetchall()
+        for key, queue, attempt, lane, state, dead in rows:
+            ((subject,),) = session.db.execute(_SQL["delete_envelope"], (key,)).fetchall()
+            if lane:
+                forget_lanes(session, [lane])
+            ledger.tally.move(queue, place(state, dead), NOWHERE)
+            if dead:
+                ledger.log.add(Kind.DEAD_LETTER_DELETED, attempt, 0, subject)
+        deleted.append(bool(rows))
     ledger.close()
-    return bool(rows)
+    return deleted

@@ -11,7 +11,11 @@ WHERE queue = :queue AND dead = 1 AND (ended_at, seq) > (:ended_at, :seq)
 ORDER BY ended_at, seq
 
 -- name: delete
-DELETE FROM jobs WHERE id = ? AND dead = 1 RETURNING key, queue, attempt, lane
+DELETE FROM jobs WHERE id = ? AND dead = 1 RETURNING key, queue, attempt, lane, state, dead
+
+-- name: delete_finished
+DELETE FROM jobs WHERE id = ? AND state IN ({COMPLETED}, {CANCELLED}, {DISCARDED})
+RETURNING key, queue, attempt, lane, state, dead
 
 -- name: delete_envelope
 DELETE FROM envelopes WHERE key = ? RETURNING subject

@@ -154,3 +154,11 @@ def forget_events(db: sqlite3.Connection, retention: Retention, now: int, limit:
     if size:
         db.execute(_SQL["empty"], {"seq": last, "before": before, "many": many})
     return room <= 0 or len(outdated) == limit
+
+
+def empty_log(db: sqlite3.Connection) -> None:
+    """Drops all events; the newest row stays, empty, for its number."""
+    newest = db.execute(_SQL["newest"]).fetchone()
+    if newest is not None:
+        db.execute(_SQL["delete_to"], (newest[0] - 1,))
+        db.execute(_SQL["empty"], {"seq": newest[0], "before": 0, "many": newest[1]})

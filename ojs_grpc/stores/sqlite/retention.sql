@@ -13,9 +13,9 @@ WHERE state IN ({COMPLETED}, {CANCELLED}) AND ended_at <= :before
 LIMIT :limit
 
 -- name: old_discarded
-SELECT key, queue, state, dead, lane FROM jobs INDEXED BY jobs_discarded
-WHERE state = {DISCARDED} AND jobs.dead = 0 AND ended_at <= :before
-ORDER BY ended_at
+SELECT jobs.key, jobs.queue, jobs.state, jobs.dead, jobs.lane
+FROM queues CROSS JOIN jobs INDEXED BY jobs_discarded ON jobs.queue = queues.key
+WHERE jobs.state = {DISCARDED} AND jobs.dead = 0 AND ended_at <= :before
 LIMIT :limit
 
 -- name: old_dead

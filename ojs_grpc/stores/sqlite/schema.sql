@@ -1,4 +1,4 @@
--- Version 1 of a store file. Times are ms since the epoch, 0 for not set. States are named as in core.states.
+-- Version 2 of a store file. Times are ms since the epoch, 0 for not set. States are named as in core.states.
 
 -- Every number that only grows is taken from here: keys, places in line, leases.
 CREATE TABLE IF NOT EXISTS counter (
@@ -18,7 +18,9 @@ CREATE TABLE IF NOT EXISTS queues (
     active     INTEGER NOT NULL DEFAULT 0,
     scheduled  INTEGER NOT NULL DEFAULT 0,
     retryable  INTEGER NOT NULL DEFAULT 0,
+    pending    INTEGER NOT NULL DEFAULT 0,
     finished   INTEGER NOT NULL DEFAULT 0,  -- completed and cancelled, as far as they are stored
+    cancelled  INTEGER NOT NULL DEFAULT 0,  -- as far as they are stored
     discarded  INTEGER NOT NULL DEFAULT 0,  -- dead or not, as far as they are stored
     dead       INTEGER NOT NULL DEFAULT 0,
     completed  INTEGER NOT NULL DEFAULT 0   -- ever
@@ -76,6 +78,10 @@ CREATE TABLE IF NOT EXISTS envelopes (
 CREATE INDEX IF NOT EXISTS jobs_in_line ON jobs (queue, priority DESC, seq, expires_at, started_at)
     WHERE state = {AVAILABLE} AND lane = 0;
 
+-- Those with limits, of all lanes of a queue together, for operators.
+CREATE INDEX IF NOT EXISTS jobs_limited ON jobs (queue, priority DESC, seq)
+    WHERE state = {AVAILABLE} AND lane > 0;
+
 CREATE INDEX IF NOT EXISTS jobs_waiting ON jobs (wake_at)
     WHERE state IN ({SCHEDULED}, {RETRYABLE});
 
@@ -91,7 +97,15 @@ CREATE INDEX IF NOT EXISTS jobs_expiring ON jobs (expires_at)
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (queue, ended_at, seq)
     WHERE state IN ({COMPLETED}, {CANCELLED});
 
-CREATE INDEX IF NOT EXISTS jobs_discarded ON jobs (ended_at)
+-- Also in jobs_finished, where few of them would be hard to find among many completed ones.
+CREATE INDEX IF NOT EXISTS jobs_cancelled ON jobs (queue, ended_at, seq)
+    WHERE state = {CANCELLED};
+
+-- Keys follow, so that the newest comes last.
+CREATE INDEX IF NOT EXISTS jobs_pending ON jobs (queue)
+    WHERE state = {PENDING};
+
+CREATE INDEX IF NOT EXISTS jobs_discarded ON jobs (queue, ended_at, seq)
     WHERE state = {DISCARDED} AND dead = 0;
 
 CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (queue, ended_at, seq)

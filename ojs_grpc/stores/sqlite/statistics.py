@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
-from ojs_grpc.core.states import ACTIVE, AVAILABLE, CANCELLED, COMPLETED, DISCARDED, RETRYABLE, SCHEDULED
-from ojs_grpc.stores.ports import Minute, QueueFacts
+from ojs_grpc.core.states import ACTIVE, AVAILABLE, CANCELLED, COMPLETED, DISCARDED, PENDING, RETRYABLE, SCHEDULED
+from ojs_grpc.stores.ports import Minute, QueueCounts, QueueFacts
 from ojs_grpc.stores.sqlite.statements import load
 
 _SQL = load("statistics")
@@ -24,11 +24,14 @@ _COLUMNS: Mapping[int, tuple[str, ...]] = {
     ACTIVE: ("active",),
     SCHEDULED: ("scheduled",),
     RETRYABLE: ("retryable",),
+    PENDING: ("pending",),
     COMPLETED: ("finished",),
-    CANCELLED: ("finished",),
+    CANCELLED: ("finished", "cancelled"),
     DISCARDED: ("discarded",),
     DEAD: ("discarded", "dead"),
 }
+# The states as statements list their counts.
+_COUNTED = (AVAILABLE, ACTIVE, SCHEDULED, RETRYABLE, PENDING, COMPLETED, CANCELLED, DISCARDED)
 _DEPTH = frozenset({AVAILABLE, SCHEDULED, RETRYABLE})
 
 
@@ -107,6 +110,27 @@ def queue_facts(db: sqlite3.Connection, queue: str, now: int) -> QueueFacts | No
         completed=completed,
         minutes=[Minute(*figures) for figures in minutes],
     )
+
+
+def queue_counts(db: sqlite3.Connection, queue: str, now: int) -> list[QueueCounts]:
+    """As in the port."""
+    found = (db.execute(_SQL["counts_of"], (queue,)) if queue else db.execute(_SQL["counts"])).fetchall()
+    span = now // _MINUTE_MS - 1, now // _MINUTE_MS
+    minutes = defaultdict[int, list[Minute]](list)
+    if not queue:
+        for key, *figures in db.execute(_SQL["minutes_of_all"], span):
+            minutes[key].append(Minute(*figures))
+    for key, *_ in found if queue else ():
+        minutes[key] = [Minute(*figures) for figures in db.execute(_SQL["minutes"], (key, *span))]
+    return [
+        QueueCounts(name, bool(paused), created_at, counts_by_state(counts), completed, minutes[key])
+        for key, name, paused, created_at, completed, *counts in found
+    ]
+
+
+def counts_by_state(counts: Sequence[int]) -> dict[int, int]:
+    """The counts of a queue as statements list them, by state."""
+    return dict(zip(_COUNTED, counts, strict=True))
 
 
 def forget_minutes(db: sqlite3.Connection, now: int, limit: int) -> bool:

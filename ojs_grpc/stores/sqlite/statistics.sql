@@ -16,6 +16,24 @@ SELECT minute, completed, failed, claimed, duration_ms, wait_ms FROM minutes
 WHERE queue = ? AND minute BETWEEN ? AND ?
 ORDER BY minute
 
+-- name: minutes_of_all
+SELECT queue, minute, completed, failed, claimed, duration_ms, wait_ms
+FROM minutes INDEXED BY minutes_by_age
+WHERE minute >= ? AND minute <= ?
+ORDER BY minute
+
 -- name: forget
 DELETE FROM minutes
 WHERE (queue, minute) IN (SELECT queue, minute FROM minutes WHERE minute < :before ORDER BY minute LIMIT :limit)
+
+-- name: counts
+SELECT key, name, paused, created_at, completed,
+    available, active, scheduled, retryable, pending, finished - cancelled, cancelled, discarded
+FROM queues
+ORDER BY name
+
+-- name: counts_of
+SELECT key, name, paused, created_at, completed,
+    available, active, scheduled, retryable, pending, finished - cancelled, cancelled, discarded
+FROM queues
+WHERE name = ?

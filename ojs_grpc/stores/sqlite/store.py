@@ -25,16 +25,19 @@ from ojs_grpc.stores.ports import (
     EventPage,
     ExpiredJobs,
     Extension,
+    JobFilter,
     Outcome,
     OverdueJobs,
     Page,
     Promotion,
+    QueueCounts,
     QueueFacts,
     QueueRow,
     Refusal,
     Retention,
     Signals,
     Unit,
+    WorkerRow,
 )
 from ojs_grpc.stores.sqlite import (
     dead_letter,
@@ -42,6 +45,8 @@ from ojs_grpc.stores.sqlite import (
     documents,
     jobs,
     leases,
+    listing,
+    operators,
     queues,
     schedule,
     statistics,
@@ -261,6 +266,23 @@ class SqliteStore:
 
     async def sweep(self, retention: Retention, now: int, limit: int) -> int:
         return await self._write(partial(forgetting.sweep, retention=retention, now=now, limit=limit))
+
+    # Operators
+
+    async def jobs(self, wanted: JobFilter, cursor: str, limit: int, max_bytes: int) -> Page[bytes]:
+        return self._read(partial(listing.jobs, wanted=wanted, cursor=cursor, limit=limit, max_bytes=max_bytes))
+
+    async def queue_counts(self, queue: str, now: int) -> Sequence[QueueCounts]:
+        return self._read(partial(statistics.queue_counts, queue=queue, now=now))
+
+    async def workers(self, cursor: str, limit: int) -> Page[WorkerRow]:
+        return self._read(partial(operators.workers, cursor=cursor, limit=limit))
+
+    async def delete_finished(self, job_ids: Sequence[str], now: int) -> list[bool]:
+        return await self._write(partial(dead_letter.delete_finished, job_ids=job_ids, now=now))
+
+    async def clear(self) -> None:
+        await self._write(operators.clear)
 
     async def _write(self, operation: Callable[[Session], T]) -> T:
         if self._writer is None:

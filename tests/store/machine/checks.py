@@ -5,7 +5,8 @@ from collections import defaultdict
 from hypothesis.stateful import invariant
 from ojs_grpc_pb.v1.job_pb2 import Job
 
-from ojs_grpc.core.states import ACTIVE, AVAILABLE, DISCARDED, PENDING, RETRYABLE, SCHEDULED
+from ojs_grpc.core.states import ACTIVE, ALL, AVAILABLE, DISCARDED, PENDING, RETRYABLE, SCHEDULED
+from ojs_grpc.stores.ports import JobFilter
 from tests.store.building import MANY_BYTES
 from tests.store.machine.base import DOCUMENT, Base
 from tests.store.machine.plans import EVERYTHING, RARE
@@ -61,6 +62,22 @@ class Checks(Base):
             self.model.figures.completed[queue],
         )
         assert list(found.minutes) == self.model.figures.minutes(queue, self.now)
+
+    @invariant()
+    def every_job_is_listed_once(self) -> None:
+        counts = {queue.name: queue for queue in self.run(self.store.queue_counts("", self.now))}
+        assert counts.keys() == self.model.queues
+        page = self.run(self.store.jobs(JobFilter(), "", EVERYTHING, MANY_BYTES))
+        jobs = [Job.FromString(data) for data in page.rows]
+        assert (page.next_cursor, page.total) == ("", len(jobs))
+        for state in ALL:
+            listed = [each for each in jobs if each.state == state]
+            held = self.model.within(state)
+            if state == AVAILABLE:
+                # As in `check_figures`.
+                held = [row for row in held if row.expires_at > self.now or row.job in listed]
+            assert sorted(each.id for each in listed) == sorted(row.new.id for row in held)
+            assert len(listed) == sum(queue.jobs[state] for queue in counts.values())
 
     @invariant()
     def every_duty_knows_when_to_come_back(self) -> None:

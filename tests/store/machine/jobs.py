@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError, RetryPolicy
 
 from ojs_grpc.core import ids, lifecycle
@@ -117,8 +116,8 @@ class JobSteps(Base):
         if what in ("fail", "bury") and each.state != ACTIVE:
             return None
         code = {"fail": "boom", "bury": "DEAD_LETTER"}.get(what, "")
-        context = Struct()
-        context.update({lifecycle.PARENT_STEP_IDS: [str(self.now)]})
+        context = Job()
+        context.meta.update({lifecycle.PARENT_STEP_IDS: [str(self.now)]})
         decide: dict[str, Callable[[], Transition]] = {
             "fail": lambda: lifecycle.fail(each, JobError(code=code), self.now, middle, LIMITS),
             "bury": lambda: lifecycle.fail(each, JobError(code=code), self.now, middle, LIMITS),

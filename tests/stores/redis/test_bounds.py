@@ -9,7 +9,7 @@ from ojs_grpc.core.ids import new_id, partition_of_queue
 from ojs_grpc.core.links import Links
 from ojs_grpc.core.rate_limit import RateLimit
 from ojs_grpc.core.transition import Transition
-from ojs_grpc.stores.ports import Completion, Demand, Retention, Unit
+from ojs_grpc.stores.ports import Completion, Demand, JobFilter, Retention, Unit
 from ojs_grpc.stores.redis import scripts
 from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import START, FakeClock
@@ -73,11 +73,23 @@ async def test_scripts_are_short(store: RedisStore, server: PrivateRedis, clock:
         assert None not in await store.apply(retry[:128], now)
         done = [Completion(job_id, lease, "", b"result") for job_id, lease in leases[128:]]
         assert await store.complete(done, now) == [None] * 128
+        await look_around(store, now)
         assert await store.sweep(Retention(finished_count=0, events_count=100_000), now, 500) == 128
 
     micros = await watched(store)
     assert len(micros) > 10
     assert too_slow(micros) == {}
+
+
+async def look_around(store: RedisStore, now: int) -> None:
+    """What an operator does: a page of each state, also of one that is rare where it is looked for; then deletions."""
+    for state in (0, *states.ALL):
+        for queue in ("", QUEUE, "other"):
+            page = await store.jobs(JobFilter(queue, state), "", 200, MANY_BYTES)
+            if page.next_cursor:
+                await store.jobs(JobFilter(queue, state), page.next_cursor, 200, MANY_BYTES)
+    await store.queue_counts("", now)
+    await store.workers("", 100)
 
 
 async def test_limits_make_no_script_long(store: RedisStore, server: PrivateRedis, clock: FakeClock) -> None:

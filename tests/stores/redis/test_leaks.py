@@ -1,12 +1,16 @@
 """Nothing stays behind in Redis that nobody owns."""
 
+from typing import Any
+
+import pytest
+
 from ojs_grpc.core import lifecycle, states
 from ojs_grpc.core.events import Kind, NewEvent
 from ojs_grpc.core.ids import PARTITIONS
 from ojs_grpc.core.links import Links
 from ojs_grpc.core.rate_limit import QueueRules, RateLimit
 from ojs_grpc.core.unique import Unique
-from ojs_grpc.stores.ports import IdempotencyKey, Retention, Unit, Write
+from ojs_grpc.stores.ports import Completion, IdempotencyKey, Retention, Unit, Write
 from ojs_grpc.stores.redis.store import RedisStore
 from tests.clock import FakeClock
 from tests.redis_server import PrivateRedis
@@ -120,6 +124,39 @@ async def test_ties_leave_nothing(store: RedisStore, clock: FakeClock) -> None:
     assert await store.sweep(FORGET_ALL, clock.now(), 100) == 3
 
     assert await keys_left(store) == OF_QUEUES | OF_THE_LOG
+
+
+async def test_deleted_jobs_leave_nothing(
+    store: RedisStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that an operator deleted leave their names in a list, which retention empties in short scripts."""
+    deleted = 0
+    for _ in range(25):
+        await put(store, *[job() for _ in range(100)])
+        held = [delivery.job_id for delivery in await take(store, 100)]
+        await store.complete([Completion(job_id, 0, "", b"") for job_id in held], clock.now())
+        deleted += sum(await store.delete_finished(held, clock.now()))
+    for state in (states.CANCELLED, states.DISCARDED):
+        await put(store, message := job(max_attempts=1))
+        active = await take_one(store)
+        end = lifecycle.cancel(active) if state == states.CANCELLED else failed(active, clock.now())
+        await change(store, end)
+        assert await store.delete_finished([message.id], clock.now()) == [True]
+    run = store._run
+    looks = []
+
+    async def count(name: str, keys: list[str], arguments: list[str | bytes | int]) -> Any:  # noqa: ANN401 - as it is
+        answer = await run(name, keys, arguments)
+        if name == "sweep":
+            looks.append(answer)
+        return answer
+
+    monkeypatch.setattr(store, "_run", count)
+    assert await store.sweep(FORGET_ALL, clock.now(), 10) == 0
+
+    assert deleted == 2_500
+    assert looks == [[0, 1], [0, 1], [0, 0]]
+    assert await keys_left(store) <= OF_QUEUES | OF_THE_LOG
 
 
 async def test_deleted_documents_leave_nothing(store: RedisStore, clock: FakeClock) -> None:

@@ -19,12 +19,17 @@ _COUNTED = f"""
         coalesce(sum(jobs.state = {states.ACTIVE}), 0),
         coalesce(sum(jobs.state = {states.SCHEDULED}), 0),
         coalesce(sum(jobs.state = {states.RETRYABLE}), 0),
+        coalesce(sum(jobs.state = {states.PENDING}), 0),
         coalesce(sum(jobs.state IN ({states.COMPLETED}, {states.CANCELLED})), 0),
+        coalesce(sum(jobs.state = {states.CANCELLED}), 0),
         coalesce(sum(jobs.state = {states.DISCARDED}), 0),
         coalesce(sum(jobs.dead), 0)
     FROM queues LEFT JOIN jobs ON jobs.queue = queues.key GROUP BY queues.key ORDER BY queues.key
 """  # noqa: S608
-_KEPT = "SELECT key, available, active, scheduled, retryable, finished, discarded, dead FROM queues ORDER BY key"
+_KEPT = """
+    SELECT key, available, active, scheduled, retryable, pending, finished, cancelled, discarded, dead
+    FROM queues ORDER BY key
+"""
 
 _USES = "SELECT job FROM uses ORDER BY job"
 _ACTIVE = f"SELECT key FROM jobs WHERE state = {states.ACTIVE} AND lane > 0 ORDER BY key"  # noqa: S608

@@ -134,14 +134,17 @@ async def test_a_removed_file_is_noticed(file_store: SqliteStore, path: Path) ->
         await file_store.ping()
 
 
-async def test_a_newer_file_is_refused(path: Path, file_store: SqliteStore, open_file: OpenFile) -> None:
-    """A file that a newer version has changed is left alone, and the error says so."""
+@pytest.mark.parametrize(("step", "age"), [(1, "a newer version"), (-1, "an older version")])
+async def test_a_file_of_another_version_is_refused(
+    path: Path, file_store: SqliteStore, open_file: OpenFile, step: int, age: str
+) -> None:
+    """A file that another version has written is left alone, and the error says so."""
     await file_store.close()
     other = sqlite3.connect(path)
-    other.execute(f"PRAGMA user_version = {connection.SCHEMA_VERSION + 1}")
+    other.execute(f"PRAGMA user_version = {connection.SCHEMA_VERSION + step}")
     other.close()
 
-    with pytest.raises(ValueError, match="newer version"):
+    with pytest.raises(ValueError, match=age):
         await open_file()
 
 

@@ -9,24 +9,11 @@
 --
 -- Result: how many there are in all queues; 1 if there are more after these, else 0; id and record of each.
 
+-- @include rank
+
 local left, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 local first, ended_at, last_id = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local result = { 0, 0 }
-
--- How many of the first queue come before the page. The ids of one time are in order, so halving finds the place.
-local function rank(key)
-  local low = redis.call('ZCOUNT', key, '-inf', '(' .. ended_at)
-  local high = low + redis.call('ZCOUNT', key, ended_at, ended_at)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if redis.call('ZRANGE', key, middle, middle)[1] <= last_id then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  return low
-end
 
 -- Adds what fits of one queue from a rank on.
 local function list(key, from)
@@ -46,7 +33,7 @@ end
 for place, key in ipairs(KEYS) do
   result[1] = result[1] + redis.call('ZCARD', key)
   if place >= first and result[2] == 0 then
-    list(key, place == first and ended_at ~= '' and rank(key) or 0)
+    list(key, place == first and ended_at ~= '' and rank(key, ended_at, last_id, true) or 0)
   end
 end
 return result

@@ -21,6 +21,7 @@
 -- @include beat
 -- @include later
 -- @include log
+-- @include known
 
 local now, silence_ms, worker = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local extend_ms, named = tonumber(ARGV[6]), ARGV[7] == '1' and KEYS[#KEYS]
@@ -77,6 +78,7 @@ for place = 1, beats do
 end
 if beats > 0 then
   redis.call('PEXPIRE', KEYS[beats + 1], ARGV[5])
+  know(worker, now, ARGV[5])
 end
 send_all()
 write_log(now)

@@ -90,6 +90,8 @@ local function store(key, record)
   elseif state == SCHEDULED then
     later('ZADD', prefix .. 'due', due_at, id)
     add(facts_of(prefix, queue).all, 'scheduled', 1)
+  elseif state == PENDING then
+    later('ZADD', prefix .. 'pending:' .. queue, now, id)
   end
   if expires_at > 0 then
     later('ZADD', prefix .. 'ttl', expires_at, id)

@@ -7,38 +7,22 @@
 -- active, scheduled, retryable, discarded; how many were completed; and for each of the last 61 minutes in which
 -- something happened: the minute, jobs completed, attempts failed, jobs claimed, the sums of durations and of waits.
 
--- @include facts
+-- @include minutes
 
 local MINUTES = 60
-local FIELDS = { 'completed', 'failed', 'claimed', 'duration', 'wait' }
 local prefix, queue = string.sub(KEYS[1], 1, 9), string.sub(KEYS[1], 16)
 if redis.call('HEXISTS', prefix .. 'queues', queue) == 0 then
   return {}
 end
 
-local function minutes()
-  local rows, this = {}, math.floor(ARGV[1] / MINUTE_MS)
-  for minute = this - MINUTES, this do
-    local key = prefix .. 'minute:' .. queue .. ':' .. string.format('%.0f', minute)
-    local row = redis.call('HMGET', key, unpack(FIELDS))
-    local any = false
-    for place = 1, #FIELDS do
-      any = any or row[place]
-      row[place] = tonumber(row[place] or 0)
-    end
-    if any then
-      rows[#rows + 1] = { minute, unpack(row) }
-    end
-  end
-  return rows
-end
-
-local result = { redis.call('SISMEMBER', prefix .. 'paused', queue), redis.call('ZCARD', KEYS[1]) }
-local names = { 'laned', 'active', 'scheduled', 'retryable', 'discarded', 'completed' }
+local result = {
+  redis.call('SISMEMBER', prefix .. 'paused', queue),
+  redis.call('ZCARD', KEYS[1]) + redis.call('ZCARD', prefix .. 'limited:' .. queue),
+}
+local names = { 'active', 'scheduled', 'retryable', 'discarded', 'completed' }
 local counts = redis.call('HMGET', prefix .. 'facts:' .. queue, unpack(names))
-result[2] = result[2] + tonumber(counts[1] or 0)
-for place = 2, #names do
-  result[place + 1] = tonumber(counts[place] or 0)
+for place = 1, #names do
+  result[place + 2] = tonumber(counts[place] or 0)
 end
-result[#result + 1] = minutes()
+result[#result + 1] = minutes(prefix, queue, ARGV[1], MINUTES)
 return result

@@ -7,8 +7,7 @@
 local result = {}
 for place, key in ipairs(KEYS) do
   local prefix, queue = string.sub(key, 1, 9), string.sub(key, 16)
-  local laned = redis.call('HGET', prefix .. 'facts:' .. queue, 'laned') or 0
-  result[2 * place - 1] = redis.call('ZCARD', key) + tonumber(laned)
+  result[2 * place - 1] = redis.call('ZCARD', key) + redis.call('ZCARD', prefix .. 'limited:' .. queue)
   result[2 * place] = redis.call('SISMEMBER', prefix .. 'paused', queue)
 end
 return result

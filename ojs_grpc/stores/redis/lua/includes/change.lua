@@ -32,8 +32,10 @@ local function leave(prefix, id, process)
     later('ZREM', prefix .. 'due', id)
   elseif job.state == ACTIVE then
     end_lease(prefix, id, process)
-  elseif job.dead == 1 then
-    later('ZREM', prefix .. 'dead:' .. job.queue, id)
+  elseif job.state == PENDING then
+    later('ZREM', prefix .. 'pending:' .. job.queue, id)
+  else
+    later('ZREM', prefix .. (job.dead == 1 and 'dead:' or 'discarded:') .. job.queue, id)
   end
 end
 
@@ -45,7 +47,9 @@ local function enter(prefix, id, due_at, now)
   elseif job.state == SCHEDULED or job.state == RETRYABLE then
     job.due_at = due_at
     later('ZADD', prefix .. 'due', due_at, id)
-  elseif job.state ~= PENDING then
+  elseif job.state == PENDING then
+    later('ZADD', prefix .. 'pending:' .. job.queue, now, id)
+  else
     finish(prefix, id, now)
   end
 end

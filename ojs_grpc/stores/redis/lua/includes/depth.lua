@@ -21,12 +21,9 @@ local function depth_of(prefix, queue, now, process)
   if not depths[queue] then
     catch_up(process)
     write_facts(now)
-    local counts = redis.call('HMGET', prefix .. 'facts:' .. queue, 'laned', 'scheduled', 'retryable')
-    local depth = redis.call('ZCARD', prefix .. 'ready:' .. queue)
-    for place = 1, 3 do
-      depth = depth + tonumber(counts[place] or 0)
-    end
-    depths[queue] = depth
+    local counts = redis.call('HMGET', prefix .. 'facts:' .. queue, 'scheduled', 'retryable')
+    local available = redis.call('ZCARD', prefix .. 'ready:' .. queue) + redis.call('ZCARD', prefix .. 'limited:' .. queue)
+    depths[queue] = available + tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
   end
   return depths[queue]
 end

@@ -1,13 +1,14 @@
 -- Counts of queues, collected so that each costs one command a script. What is available is not counted here but in
--- the queue itself, except for jobs in lanes.
+-- the queue itself.
 
 local MINUTE_MS = 60000
 -- Longer than the hour that anybody asks about.
 local MINUTES_KEPT_MS = 7200000
 local facts_of_queues = {}
 
--- By what the counts of a queue are to grow: in all, `active`, `scheduled`, `retryable`, `discarded`, `completed` and
--- `laned`; in this minute, `completed`, `duration`, `failed`, `claimed` and `wait`.
+-- By what the counts of a queue are to grow: in all, `active`, `scheduled`, `retryable`, `discarded`, `completed`; of the
+-- list of finished jobs, `gone` for jobs that it names and that were deleted, and `swept` for those it named once; in
+-- this minute, `completed`, `duration`, `failed`, `claimed` and `wait`.
 local function facts_of(prefix, queue)
   local facts = facts_of_queues[queue]
   if not facts then

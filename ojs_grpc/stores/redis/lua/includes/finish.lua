@@ -3,7 +3,7 @@
 -- @include later
 -- @include facts
 
--- Lists `job`, which has just become terminal, where retention finds it, and takes it out of the TTL index.
+-- Lists `job`, which has just become terminal, where retention and operators find it, and takes it out of the TTL index.
 local function finish(prefix, id, now)
   job.ended_at = now
   job.due_at = 0
@@ -12,8 +12,11 @@ local function finish(prefix, id, now)
   end
   if job.state ~= DISCARDED then
     later('RPUSH', prefix .. 'done:' .. job.queue, id)
+    if job.state == CANCELLED then
+      later('ZADD', prefix .. 'cancelled:' .. job.queue, now, id)
+    end
   elseif job.dead == 0 then
-    later('RPUSH', prefix .. 'discarded:' .. job.queue, id)
+    later('ZADD', prefix .. 'discarded:' .. job.queue, now, id)
   else
     later('ZADD', prefix .. 'dead:' .. job.queue, now, id)
   end

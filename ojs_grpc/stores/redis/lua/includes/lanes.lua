@@ -1,11 +1,10 @@
 -- @include later
--- @include facts
 -- @include effects
 -- @include limits
 
 -- Jobs with limits stand in lanes, one for each queue and limits (as text), so that a claim passes a lane over and not
 -- its jobs. `lanes:<queue>` has the lanes that may be open, by the score of their first job; `shut:<queue>` the others,
--- each with the set in which it waits.
+-- each with the set in which it waits. `limited:<queue>` has the jobs of all lanes, which operators list and count.
 
 -- What waits for one limit is woken in lots, the next one this much later if nothing else wakes it.
 local MOST_WOKEN = 64
@@ -23,12 +22,10 @@ local function line_of(prefix, queue, limits)
   return string.sub(prefix, 6, 7) .. ' ' .. queue .. ' ' .. limits
 end
 
--- Notes that jobs came to a lane or left it, and how many more it has.
-local function touch(prefix, queue, limits, more)
+-- Notes that jobs came to a lane or left it.
+local function touch(prefix, queue, limits)
   uses_lanes = true
   touched[lane_of(prefix, queue, limits)] = { prefix = prefix, queue = queue, limits = limits }
-  local facts = facts_of(prefix, queue)
-  add(facts.all, 'laned', more)
 end
 
 -- Puts a lane where it belongs now.
@@ -58,19 +55,19 @@ local function shut(prefix, queue, limits, waiting)
   redis.call('HSET', prefix .. 'shut:' .. queue, limits, waiting)
 end
 
--- Takes `job`, which is available, out of its lane.
-local function leave_lane(prefix, id)
-  local limits = job.links.limits
-  if redis.call('ZREM', lane_of(prefix, job.queue, limits), id) == 1 then
-    touch(prefix, job.queue, limits, -1)
-  end
+-- Takes a job out of its lane.
+local function leave_lane(prefix, queue, limits, id)
+  redis.call('ZREM', lane_of(prefix, queue, limits), id)
+  redis.call('ZREM', prefix .. 'limited:' .. queue, id)
+  touch(prefix, queue, limits)
 end
 
 -- Adds jobs, as ZADD takes them, to a lane; whether it was empty before.
 local function add_to_lane(prefix, queue, limits, members)
   local lane = lane_of(prefix, queue, limits)
   send('ZADD', lane, members)
-  touch(prefix, queue, limits, #members / 2)
+  send('ZADD', prefix .. 'limited:' .. queue, members)
+  touch(prefix, queue, limits)
   return redis.call('ZCARD', lane) == #members / 2
 end
 
@@ -138,7 +135,7 @@ local function wake_in_time(now, process)
 end
 
 return {
-  lane_of = lane_of, line_of = line_of, touch = touch, settle_lanes = settle_lanes, shut = shut,
+  lane_of = lane_of, line_of = line_of, settle_lanes = settle_lanes, shut = shut,
   leave_lane = leave_lane, add_to_lane = add_to_lane, wake_freed = wake_freed, wake_in_time = wake_in_time,
   limits_of = limits_of, blocking = blocking, widen_window = widen_window, use = use, stop_using = stop_using,
   wait_for = wait_for, next_end = next_end,

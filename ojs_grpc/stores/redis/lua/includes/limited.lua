@@ -72,9 +72,10 @@ local function take_one(demand, prefix, queue)
     note(demand, queue, demand.lease, demand.lease, { id })
     room = room - LIMITED_COST
   end
-  redis.call('ZREM', line, id)
-  if limits ~= '' then
-    lanes().touch(prefix, queue, limits, -1)
+  if limits == '' then
+    redis.call('ZREM', line, id)
+  else
+    lanes().leave_lane(prefix, queue, limits, id)
     lanes().settle_lanes()
   end
   return demand.filled < #demand.slots and room > 0

@@ -63,7 +63,7 @@ end
 -- Takes `job`, which is available, out of its line.
 local function leave_line(prefix, id)
   if job.links and job.links.limits ~= '' then
-    lanes().leave_lane(prefix, id)
+    lanes().leave_lane(prefix, job.queue, job.links.limits, id)
   else
     later('ZREM', prefix .. 'ready:' .. job.queue, id)
   end
