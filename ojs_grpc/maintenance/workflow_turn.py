@@ -10,7 +10,6 @@ Nothing is changed before the unit, so a turn that is lost, or comes too late, i
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import Job
 from ojs_grpc_pb.v1.workflow_pb2 import WORKFLOW_STEP_STATE_COMPLETED, WORKFLOW_STEP_STATE_WAITING
 
@@ -67,7 +66,7 @@ class Turn:
         self._jobs: dict[str, Job | None] = {}
         self._ended: list[int] = []
         self._results: dict[int, bytes] = {}
-        self._contexts: dict[int, Struct] = {}
+        self._contexts: dict[int, Job] = {}
         self._events: list[NewEvent] = []
 
     @property
@@ -110,7 +109,7 @@ class Turn:
     async def prepare(self, store: Store, now: int) -> int:
         """Makes up what the released steps find, and the end of the workflow if this is it; the size of the former."""
         room = _CONTEXT_BYTES
-        shared: dict[tuple[int, ...], Struct] = {}
+        shared: dict[tuple[int, ...], Job] = {}
         for place in self.progress.ready:
             if room <= 0:
                 break
@@ -204,7 +203,7 @@ class Turn:
             )
         ]
 
-    async def _context(self, place: int, store: Store) -> Struct:
+    async def _context(self, place: int, store: Store) -> Job:
         if self._workflow.type == CHAIN:
             return await self._chain_context(place, store)
         steps, parents = self.progress.steps, self.progress.parents[place]
@@ -229,7 +228,7 @@ class Turn:
             if size > context.MAX_BYTES:
                 return
 
-    async def _chain_context(self, place: int, store: Store) -> Struct:
+    async def _chain_context(self, place: int, store: Store) -> Job:
         """What the step before got, and its result."""
         steps = self.progress.steps
         earlier: list[str] = []

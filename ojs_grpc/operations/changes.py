@@ -1,6 +1,7 @@
 """Reading jobs and changing them by decision: read, decide, apply, and again if somebody else was faster."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from ojs_grpc_pb.v1.job_pb2 import Job
 
@@ -14,6 +15,13 @@ from ojs_grpc.stores.ports import Outcome, Store, Unit
 # Each lost race means that another change of the same job went through; nobody changes one job that often.
 _ATTEMPTS = 20
 _MAX_ITEMS = 256
+
+
+class Changed(NamedTuple):
+    """A job after a change, serialised, and the state in which it was before."""
+
+    job: bytes
+    previous_state: int
 
 
 class Changes:
@@ -46,8 +54,8 @@ class Changes:
             raise JobNotFound(job_id)
         return data
 
-    async def change(self, job_id: str, decide: Callable[[Job], Transition]) -> bytes:
-        """Changes a job by what `decide` says of its present state, atomically; the job afterwards.
+    async def change(self, job_id: str, decide: Callable[[Job], Transition]) -> Changed:
+        """Changes a job by what `decide` says of its present state, atomically.
 
         Raises:
             JobNotFound: no job has this id.
@@ -57,7 +65,7 @@ class Changes:
             transition = decide(Job.FromString(await self.read(job_id)))
             data = await self._writes.submit(transition)
             if data is not None:
-                return data
+                return Changed(data, transition.state)
         raise StoreError(f"job {job_id} kept changing")
 
     async def commit(self, units: Sequence[Unit], now: int) -> list[Outcome]:

@@ -1,5 +1,7 @@
 """Dead letters: discarded jobs that wait for somebody's decision (behaviour section 10)."""
 
+from collections.abc import Callable
+
 from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.core import lifecycle, states, unique
@@ -35,6 +37,17 @@ class DeadLetters:
         size = page_size(limit, _DEFAULT_LIMIT, _MAX_LIMIT)
         return await self._store.dead_letters(queue, cursor, size, self._limits.reply_bytes)
 
+    async def get(self, job_id: str) -> bytes:
+        """A dead letter as it stands, serialised.
+
+        Raises:
+            NotFound: it is none.
+        """
+        data = await self._changes.read(job_id)
+        if not Job.FromString(data).dead_letter:
+            raise NotFound("dead_letter", job_id)
+        return data
+
     async def retry(self, job_id: str) -> bytes:
         """Makes a dead letter available again: attempt 0, its errors kept. The job afterwards.
 
@@ -44,10 +57,22 @@ class DeadLetters:
             QueueFull: its queue has no room for it.
             StoreError: it kept changing.
         """
+        return await self._restart(job_id, _check_dead)
+
+    async def revive(self, job_id: str) -> bytes:
+        """As `retry`, for any discarded job.
+
+        Raises:
+            JobNotFound: no job has this id.
+            InvalidState: it is not discarded.
+            DuplicateJob, QueueFull, StoreError: as for `retry`.
+        """
+        return await self._restart(job_id, lambda _: None)
+
+    async def _restart(self, job_id: str, check: Callable[[Job], None]) -> bytes:
         for _ in range(_ROUNDS):
             job = Job.FromString(await self._changes.read(job_id))
-            if not job.dead_letter:
-                raise NotFound("dead_letter", job_id)
+            check(job)
             twins = [unique.of_job(job)] if job.HasField("unique_policy") else []
             unit = Unit(changes=[lifecycle.retry_dead(job)], alike=twins)
             (outcome,) = await self._changes.commit([unit], self._store.clock.now())
@@ -67,6 +92,11 @@ class DeadLetters:
         """
         if not await self._store.delete_dead(job_id, self._store.clock.now()):
             raise NotFound("dead_letter", job_id)
+
+
+def _check_dead(job: Job) -> None:
+    if not job.dead_letter:
+        raise NotFound("dead_letter", job.id)
 
 
 def _duplicate(twin: bytes, key: unique.Unique) -> DuplicateJob:

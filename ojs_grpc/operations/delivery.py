@@ -1,9 +1,10 @@
 """Fetch, ack, nack, heartbeat (behaviour sections 2, 6 and 9)."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from random import random
+from types import MappingProxyType
 from typing import NamedTuple
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -18,6 +19,7 @@ from ojs_grpc_pb.v1.worker_pb2 import (
 from ojs_grpc.core import lifecycle, states, values
 from ojs_grpc.core.event_rendering import WRAPPED_RESULT
 from ojs_grpc.core.ids import is_id
+from ojs_grpc.core.kept_error import trim_error
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.core.validation import queues_rules
@@ -34,6 +36,7 @@ from ojs_grpc.errors import (
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.coalescing import Coalescer
 from ojs_grpc.operations.consumer import Consumer
+from ojs_grpc.operations.directives import Directives
 from ojs_grpc.operations.dispatcher import Dispatcher
 from ojs_grpc.operations.worker_events import WorkerEvents
 from ojs_grpc.stores.ports import Completion, Refusal, Store
@@ -53,16 +56,33 @@ class Holder(NamedTuple):
     worker_id: str = ""
 
 
+class Result(NamedTuple):
+    """What a worker hands over with its job: nothing, or an object, or any JSON value.
+
+    Attributes:
+        object, value: as in `AckRequest`; the value counts if both are there.
+        exact: what protobuf cannot say of it, as in `AckRequest`.
+    """
+
+    object: Struct | None = None
+    value: Value | None = None
+    exact: Mapping[str, str] = MappingProxyType({})
+
+
 class Beat(NamedTuple):
     """The answer to a heartbeat.
 
     Attributes:
         new_deadline: the earliest new end of a lease; 0 if nothing was extended.
+        extended: the jobs whose leases were extended.
         revoked: of the jobs that the caller named as its own, those that it no longer holds.
+        directed: what the worker is to do, as far as its jobs say so.
     """
 
     new_deadline: int
+    extended: Sequence[str]
     revoked: Sequence[str]
+    directed: WorkerState.ValueType = WORKER_STATE_RUNNING
 
 
 class Delivery:
@@ -75,13 +95,15 @@ class Delivery:
         dispatcher: Dispatcher,
         limits: Limits,
         worker_events: WorkerEvents,
+        directives: Directives | None = None,
     ) -> None:
         self._store = store
         self._changes = changes
         self._dispatcher = dispatcher
         self._limits = limits
         self._worker_events = worker_events
-        self._completions: Coalescer[Completion, Refusal | None] = Coalescer(self._complete, _MAX_COMPLETIONS)
+        self._directives = directives
+        self._completions: Coalescer[Completion, Refusal | int] = Coalescer(self._complete, _MAX_COMPLETIONS)
 
     async def fetch(
         self, queues: Sequence[str], worker_id: str, count: int, wait_seconds: float, visibility_ms: int = 0
@@ -121,19 +143,20 @@ class Delivery:
         """Releases fetched jobs whose reply never reached the worker, without costing an attempt."""
         self._dispatcher.give_back(leases)
 
-    async def ack(self, job_id: str, result: Struct | None, result_value: Value | None, holder: Holder) -> None:
-        """Completes a job and keeps its result.
+    async def ack(self, job_id: str, result: Result, holder: Holder) -> int:
+        """Completes a job and keeps its result; the time at which it was completed.
 
         Raises:
             InvalidRequest: the result breaks a rule; the job stays active.
             JobNotFound: no job has this id.
             InvalidState: it is not active, or not held by this caller.
         """
-        tail = self._result_tail(result, result_value)
-        refusal = await self._completions.submit(Completion(job_id, holder.lease, holder.worker_id, tail))
-        if refusal is not None:
-            raise _refused(job_id, refusal)
+        tail = self._result_tail(result)
+        done = await self._completions.submit(Completion(job_id, holder.lease, holder.worker_id, tail))
+        if isinstance(done, Refusal):
+            raise _refused(job_id, done)
         self._dispatcher.release((job_id,))
+        return done
 
     async def nack(self, job_id: str, error: JobError, holder: Holder, *, requeue: bool) -> Job:
         """Fails an attempt, or gives the job back; the job afterwards.
@@ -143,15 +166,16 @@ class Delivery:
             JobNotFound: no job has this id.
             InvalidState: it is not active, or not held by this caller.
         """
-        if rule := values.check(error.details, error.details.fields.values(), self._limits.nesting):
-            raise values.refusal("error.details", rule)
-        kept = lifecycle.trim_error(error, self._limits)
+        for name, struct in (("details", error.details), ("ext", error.ext)):
+            if rule := values.check(struct, struct.fields.values(), self._limits.nesting):
+                raise values.refusal(f"error.{name}", rule)
+        kept = trim_error(error, self._limits)
 
         def decide(job: Job) -> Transition:
             lifecycle.check_holder(job, holder.lease, holder.worker_id)
             return lifecycle.fail(job, kept, self._store.clock.now(), random, self._limits, requeue=requeue)
 
-        return Job.FromString(await self._changes.change(job_id, decide))
+        return Job.FromString((await self._changes.change(job_id, decide)).job)
 
     async def heartbeat(
         self,
@@ -189,15 +213,22 @@ class Delivery:
             self._worker_events.beat(worker_id, worker_state, len(beat.jobs), of_job=bool(job_id))
         if beat.refusal is not None:
             raise _refused(job_id, beat.refusal)
-        held = {job for job, _ in beat.jobs}
+        extended = [job for job, _ in beat.jobs]
+        held = set(extended)
         revoked = [job for job in active_jobs if job not in held]
-        return Beat(min((deadline for _, deadline in beat.jobs), default=0), revoked)
+        new_deadline = min((deadline for _, deadline in beat.jobs), default=0)
+        if self._directives is None:
+            return Beat(new_deadline, extended, revoked)
+        return Beat(new_deadline, extended, revoked, await self._directives.of([*extended, *revoked]))
 
-    async def _complete(self, completions: Sequence[Completion]) -> list[Refusal | None]:
-        return await self._store.complete(completions, self._store.clock.now())
+    async def _complete(self, completions: Sequence[Completion]) -> list[Refusal | int]:
+        """Completes jobs; for each the time at which that was, or why not."""
+        now = self._store.clock.now()
+        return [refusal or now for refusal in await self._store.complete(completions, now)]
 
-    def _result_tail(self, result: Struct | None, result_value: Value | None) -> bytes:
+    def _result_tail(self, given: Result) -> bytes:
         """The result fields of a job: any JSON value in our field, and an object in the spec's."""
+        result, result_value = given.object, given.value
         if result_value is not None and result_value.HasField("struct_value"):
             result, result_value = result_value.struct_value, None
         if result_value is None and result is not None and list(result.fields) == [WRAPPED_RESULT]:
@@ -210,6 +241,8 @@ class Delivery:
         if rule := values.check(result, result.fields.values(), self._limits.nesting):
             raise values.refusal("result", rule)
         tail = bytes_field(Job.RESULT_FIELD_NUMBER, result.SerializeToString())
+        if given.exact:
+            tail += Job(exact=given.exact).SerializeToString()
         if len(tail) > self._limits.result_bytes:
             raise PayloadTooLarge([Violation("result", f"must be at most {self._limits.result_bytes} bytes")])
         if result_value is not None:

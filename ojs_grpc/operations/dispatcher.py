@@ -49,6 +49,16 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping: OJSError | None = None
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return sum(consumer.streaming for consumer in self._consumers())
+
+    @property
+    def stream_leases(self) -> int:
+        """How many jobs are leased to open streams."""
+        return len(self._streams)
+
     def start(self, changes: Changes) -> None:
         """Starts to claim; `changes` takes back what could not be handed over."""
         self._changes = changes

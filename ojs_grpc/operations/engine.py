@@ -5,28 +5,43 @@ from collections.abc import Sequence
 
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import ServerStopping
+from ojs_grpc.operations.admin import Admin
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.checkpoints import Checkpoints
 from ojs_grpc.operations.cron import Crons
 from ojs_grpc.operations.dead_letter import DeadLetters
 from ojs_grpc.operations.delivery import Delivery
+from ojs_grpc.operations.directives import Directives
 from ojs_grpc.operations.dispatcher import Dispatcher
 from ojs_grpc.operations.events import Events
+from ojs_grpc.operations.figures import Figures
 from ojs_grpc.operations.jobs import Jobs
+from ojs_grpc.operations.progress import Progress
 from ojs_grpc.operations.queues import Queues
+from ojs_grpc.operations.schemas import Schemas
 from ojs_grpc.operations.streams import Streams
 from ojs_grpc.operations.system import System
 from ojs_grpc.operations.worker_events import WorkerEvents
 from ojs_grpc.operations.workflows import Workflows
 from ojs_grpc.stores.ports import Store
+from ojs_grpc.telemetry.recorder import Recorder
 
 
 class Engine:
-    """The operations by noun, and what happens between them. Also listens to the store (`stores.ports.Signals`)."""
+    """The operations by noun, and what happens between them. Also listens to the store (`stores.ports.Signals`).
 
-    def __init__(self, store: Store, defaults: Defaults) -> None:
+    Args:
+        recorder: where bindings note what they did; one of its own if nobody reads it.
+        conformance: jobs may say what heartbeats answer, as the official suite needs it.
+    """
+
+    def __init__(
+        self, store: Store, defaults: Defaults, recorder: Recorder | None = None, *, conformance: bool = False
+    ) -> None:
         self.store = store
         self.defaults = defaults
+        self.recorder = recorder or Recorder()
         self._dispatcher = Dispatcher(store, defaults.limits)
         self.due = Alarm()
         """Rings when a scheduled or retryable job is due."""
@@ -36,15 +51,23 @@ class Engine:
         """Rings when a job of a workflow has ended."""
         self.changes = Changes(store, self._dispatcher.release, self.due, self.expiry)
         self.system = System(store)
-        self.jobs = Jobs(store, self.changes, defaults)
+        self.schemas = Schemas(store, defaults.limits)
+        self.jobs = Jobs(store, self.changes, defaults, self.schemas)
         self._worker_events = WorkerEvents(store)
-        self.delivery = Delivery(store, self.changes, self._dispatcher, defaults.limits, self._worker_events)
+        directives = Directives(self.jobs) if conformance else None
+        self.delivery = Delivery(
+            store, self.changes, self._dispatcher, defaults.limits, self._worker_events, directives
+        )
         self.streams = Streams(self._dispatcher, defaults.limits, self._worker_events)
         self.queues = Queues(store, defaults.limits)
-        self.crons = Crons(store, self.changes, defaults)
-        self.workflows = Workflows(store, self.changes, defaults, self.endings)
+        self.crons = Crons(store, self.changes, defaults, self.schemas)
+        self.workflows = Workflows(store, self.changes, defaults, self.schemas, self.endings)
         self.events = Events(store)
+        self.progress = Progress(store, self.changes, defaults.limits)
+        self.checkpoints = Checkpoints(store, self.changes, defaults.limits)
         self.dead_letters = DeadLetters(store, self.changes, defaults.limits)
+        self.admin = Admin(store, self.jobs, self.dead_letters, defaults.limits)
+        self.figures = Figures(store, self.system, self._dispatcher, self.events)
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -57,6 +80,11 @@ class Engine:
         await self.store.open(self)
         self._dispatcher.start(self.changes)
         self._watch = asyncio.create_task(self.system.watch())
+
+    async def reset(self) -> None:
+        """Deletes everything: for the conformance suite, whose cases begin with an empty store."""
+        await self.store.clear()
+        self.schemas.forget()
 
     def end_streams(self) -> None:
         """Ends all streams and polls with `ServerStopping`, and opens none from now on."""

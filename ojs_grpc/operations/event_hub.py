@@ -72,9 +72,11 @@ class EventHub:
             return page
         # Nearly there. The rest is read while nothing is handed out, so that nothing falls between.
         async with self._lock:
+            # The place that a caller knows may be ahead of the log; that is no place for everybody to start from.
+            end = await self._store.event_cursor(None)
             rest = await self._store.events(page.cursor, _PAGE)
             if not rest.more:
-                self._attach(subscriber, rest.cursor)
+                self._attach(subscriber, rest.cursor, end)
         return EventPage((*page.events, *rest.events), rest.cursor, rest.more)
 
     def leave(self, subscriber: Subscriber) -> None:
@@ -97,10 +99,11 @@ class EventHub:
         async with self._lock:
             cursor = await self._store.event_cursor(None)
             for subscriber in subscribers:
-                self._attach(subscriber, cursor)
+                self._attach(subscriber, cursor, cursor)
         return [None] * len(subscribers)
 
-    def _attach(self, subscriber: Subscriber, cursor: EventCursor) -> None:
+    def _attach(self, subscriber: Subscriber, cursor: EventCursor, end: EventCursor) -> None:
+        """Offers the subscriber what comes behind the cursor; `end` is where the log ended, then or before."""
         if subscriber.closed or self._stopped:
             return
         # The hub itself may stand before this place still.
@@ -109,7 +112,7 @@ class EventHub:
         for key in subscriber.filters.index_keys():
             self._index.setdefault(key, {})[subscriber] = None
         if self._task is None:
-            self._cursor = cursor
+            self._cursor = end
             self._task = asyncio.create_task(self._run(), name="events")
 
     async def _run(self) -> None:

@@ -1,12 +1,24 @@
-"""StreamEvents: what happens, as it happens or from a place in the log on (behaviour section 18)."""
+"""Events as they happen, or from a place in the log on: as a stream or page by page (behaviour section 18)."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 from ojs_grpc.core import event_rendering
 from ojs_grpc.core.events import EventId, StoredEvent, id_text, name_of, parse_id
-from ojs_grpc.errors import InvalidRequest, OJSError, ServerStopping, StoreError, Unsupported, Violation
+from ojs_grpc.core.limits import Limits
+from ojs_grpc.core.validation import queue_rule
+from ojs_grpc.errors import (
+    InvalidRequest,
+    NotFound,
+    OJSError,
+    ServerStopping,
+    StoreError,
+    Unsupported,
+    Violation,
+)
+from ojs_grpc.operations.bookmark import Bookmark
 from ojs_grpc.operations.event_filters import Filters
 from ojs_grpc.operations.event_hub import SLICE, EventHub
 from ojs_grpc.operations.subscriber import Gap, Heard, Subscriber
@@ -19,6 +31,25 @@ AFTER = "x-ojs-after"
 _KEEPALIVE_SECONDS = 25.0
 _BUFFER = 1000
 _RETRY_SECONDS = 0.25
+
+# Of one poll: events read from the log, wanted or not, and bytes of its answer. What is over either waits for the next.
+_MOST_READ = 20_000
+_MOST_BYTES = 4 << 20
+_POLL_PAGE = 1000
+
+
+class Polled(NamedTuple):
+    """What a poll found.
+
+    Attributes:
+        events: serialised `ojs.v1.Event`s, in the order of the log.
+        cursor: the next poll goes on behind it; empty if there is nothing in the log.
+        more: whether the log goes on behind the cursor now. Whether something wanted is there, only the next poll says.
+    """
+
+    events: Sequence[bytes]
+    cursor: str
+    more: bool
 
 
 class EventStream(AsyncIterator[bytes]):
@@ -131,7 +162,12 @@ class Events:
         self._subscribers: set[Subscriber] = set()
         self._stopping: OJSError | None = None
 
-    def subscribe(self, filters: Filters, after: str = "") -> EventStream:
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return len(self._subscribers)
+
+    def subscribe(self, filters: Filters, after: str = "", keepalive_seconds: float = 0.0) -> EventStream:
         """Starts a stream of the events that pass the filters.
 
         A subscriber that takes them too slowly loses some, and is told so in their place. Streams outlast outages of
@@ -139,6 +175,7 @@ class Events:
 
         Args:
             after: the id of an event; what came after it comes first. Empty: events from now on.
+            keepalive_seconds: as for the class, if this stream needs another one.
 
         Raises:
             InvalidRequest: that is no id.
@@ -147,15 +184,54 @@ class Events:
         """
         if self._stopping is not None:
             raise self._stopping
-        if not self._store.log_events:
-            raise Unsupported("this server keeps no event log: events_count is 0", {"setting": "events_count"})
+        self._check_logged()
         try:
             known = parse_id(after) if after else None
         except ValueError as error:
             raise InvalidRequest([Violation(AFTER, str(error))]) from None
         subscriber = Subscriber(filters, self._buffer)
         self._subscribers.add(subscriber)
-        return EventStream(self, self._hub, subscriber, known, self._keepalive_seconds)
+        return EventStream(self, self._hub, subscriber, known, keepalive_seconds or self._keepalive_seconds)
+
+    async def poll(self, filters: Filters, after: str, limit: int) -> Polled:
+        """Up to `limit` events that pass the filters, oldest first.
+
+        A poll reads a bounded part of the log: it may find few or none, and there may be more.
+
+        Args:
+            after: a cursor, or the id of an event; of what is gone, the log's beginning takes the place. Empty: the
+                beginning of the log.
+
+        Raises:
+            InvalidRequest: that is no cursor.
+            Unsupported: events are not logged.
+            StoreError: the store failed.
+        """
+        self._check_logged()
+        try:
+            poll = _Poll(filters, Bookmark.parse(after), limit)
+        except ValueError as error:
+            raise InvalidRequest([Violation("after", str(error))]) from None
+        cursor = await self._store.event_cursor(poll.bookmark.event)
+        more = True
+        while more and not poll.is_full():
+            page = await self._store.events(cursor, _POLL_PAGE)
+            rest = poll.read(page.events)
+            cursor, more = page.cursor, page.more or rest
+            await asyncio.sleep(0)
+        return Polled(poll.found, poll.bookmark.text(), more)
+
+    async def check_queue(self, queue: str, limits: Limits) -> None:
+        """Returns if there is such a queue.
+
+        Raises:
+            InvalidRequest: no queue can have this name.
+            NotFound: there is none.
+        """
+        if rule := queue_rule(queue, limits):
+            raise InvalidRequest([Violation("queue", rule)])
+        if await self._store.queue_facts(queue, self.now()) is None:
+            raise NotFound("queue", queue)
 
     def refuse(self, error: OJSError) -> None:
         """Ends all streams with this error, and opens none from now on."""
@@ -175,3 +251,42 @@ class Events:
     def forget(self, subscriber: Subscriber) -> None:
         """A stream was closed."""
         self._subscribers.discard(subscriber)
+
+    def _check_logged(self) -> None:
+        if not self._store.log_events:
+            raise Unsupported("this server keeps no event log: events_count is 0", {"setting": "events_count"})
+
+
+class _Poll:
+    """What one poll has found so far, and where it stands."""
+
+    def __init__(self, filters: Filters, bookmark: Bookmark, limit: int) -> None:
+        self.bookmark = bookmark
+        self.found: list[bytes] = []
+        self._filters = filters
+        self._limit = limit
+        self._left = _MOST_READ
+        self._bytes = 0
+
+    def is_full(self) -> bool:
+        """Whether it is done, be there more in the log or not."""
+        return len(self.found) >= self._limit or self._left <= 0 or self._bytes >= _MOST_BYTES
+
+    def read(self, events: Sequence[StoredEvent]) -> bool:
+        """Takes what is wanted of the next events; whether some of them are left."""
+        for event in events:
+            if self.bookmark.covers(event.id):
+                continue
+            if self.is_full():
+                return True
+            self._left -= 1
+            self.bookmark.move(event.id)
+            if self._filters.pass_kind(event.kind) and name_of(event.kind):
+                self._look_at(Heard(event))
+        return False
+
+    def _look_at(self, heard: Heard) -> None:
+        if self._filters.pass_event(heard.event.kind, heard.subject):
+            message = heard.message()
+            self._bytes += len(message)
+            self.found.append(message)

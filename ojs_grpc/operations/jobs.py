@@ -1,6 +1,5 @@
 """Enqueue, get, cancel, activate (behaviour sections 1, 3 and 13)."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,17 +17,19 @@ from ojs_grpc.core import lifecycle
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes
 from ojs_grpc.core.options import merge_options
 from ojs_grpc.core.wire import bytes_field, varint_field
-from ojs_grpc.errors import InvalidRequest, OJSError, PayloadTooLarge, StoreError, Violation
-from ojs_grpc.operations.changes import Changes
+from ojs_grpc.errors import InvalidRequest, OJSError, PayloadTooLarge, SchemaViolation, StoreError, Violation
+from ojs_grpc.operations.changes import Changed, Changes
 from ojs_grpc.operations.coalescing import Coalescer
 from ojs_grpc.operations.duplicates import Settlement, Turns, is_unique
-from ojs_grpc.stores.ports import Duplicates, IdempotencyKey, Outcome, Outdated, Store, Unit
+from ojs_grpc.operations.pauses import Pauses
+from ojs_grpc.operations.schemas import KIND, Schemas
+from ojs_grpc.stores.ports import Duplicates, IdempotencyKey, Outcome, Outdated, Store, Unit, Write
 
 _KEY_LIFETIME_MS = 86_400_000
+_NO_VERSION = -1
 # One store call stays short however many callers wait: the jobs of a call, each counting one per 4 KiB of envelope.
 _MAX_WEIGHT = 1000
 _WEIGHT_UNIT = 4096
-_READ_BYTES = 1 << 18
 
 # Each round means that somebody else enqueued a duplicate, or changed one, in between.
 _ROUNDS = 300
@@ -44,10 +45,13 @@ class CallContext:
     Attributes:
         idempotency_key: the same key gives the same answer for a day; empty for none.
         trace: W3C trace context, kept in the jobs' `meta`.
+        compared: what is compared under the same key, if not the message itself: a client that says "in five minutes"
+            again, a minute later, sends the same request.
     """
 
     idempotency_key: str = ""
     trace: Mapping[str, str] = field(default_factory=dict)
+    compared: EnqueueRequest | EnqueueBatchRequest | None = None
 
 
 class Enqueued(NamedTuple):
@@ -74,9 +78,10 @@ class _Order(NamedTuple):
 class Jobs:
     """Operations on jobs by their id. Jobs are given as serialised `ojs.v1.Job`s."""
 
-    def __init__(self, store: Store, changes: Changes, defaults: Defaults) -> None:
+    def __init__(self, store: Store, changes: Changes, defaults: Defaults, schemas: Schemas) -> None:
         self._store = store
         self._changes = changes
+        self._schemas = schemas
         self._limits = defaults.limits
         self._reader = EnvelopeReader(defaults)
         self._turns = Turns()
@@ -86,13 +91,21 @@ class Jobs:
         """Stores one job.
 
         Raises:
-            InvalidRequest: or one of its kinds: a rule is broken.
+            InvalidRequest: or one of its kinds: a rule is broken, or the schema that the job names.
             DuplicateJob: the id that the client chose is taken, or its unique policy refuses a duplicate.
         """
         now = self._store.clock.now()
         job = self._reader.read(request, request.options, now, context.trace)
         key = context.idempotency_key
-        return await self._submit((job,), key, self._fingerprint(request, key) if key else b"")
+        fingerprint = self._fingerprint(context.compared or request, key) if key else b""
+        if request.schema:
+            try:
+                await self._schemas.check(request)
+            except SchemaViolation:
+                if answer := await self._answer_to(key, fingerprint):
+                    return answer
+                raise
+        return await self._submit((job,), key, fingerprint)
 
     async def enqueue_batch(self, request: EnqueueBatchRequest, context: CallContext) -> Enqueued:
         """Stores all jobs of the batch, in its order, or none.
@@ -109,7 +122,14 @@ class Jobs:
         now = self._store.clock.now()
         jobs = await self._read_batch(request, context, now)
         key = context.idempotency_key
-        return await self._submit(jobs, key, self._fingerprint(request, key) if key else b"")
+        fingerprint = self._fingerprint(context.compared or request, key) if key else b""
+        try:
+            await self._schemas.check_each(request.jobs, "jobs")
+        except SchemaViolation:
+            if answer := await self._answer_to(key, fingerprint):
+                return answer
+            raise
+        return await self._submit(jobs, key, fingerprint)
 
     async def get(self, job_id: str) -> bytes:
         """The job as it stands.
@@ -119,7 +139,7 @@ class Jobs:
         """
         return await self._changes.read(job_id)
 
-    async def cancel(self, job_id: str, reason: str = "") -> bytes:
+    async def cancel(self, job_id: str, reason: str = "") -> Changed:
         """Cancels a job that is not finished; a worker that runs it loses its lease.
 
         Args:
@@ -131,7 +151,7 @@ class Jobs:
         """
         return await self._changes.change(job_id, lambda job: lifecycle.cancel(job, reason))
 
-    async def activate(self, job_id: str) -> bytes:
+    async def activate(self, job_id: str) -> Changed:
         """Makes a pending job available.
 
         Raises:
@@ -142,8 +162,11 @@ class Jobs:
 
     async def _read_batch(self, request: EnqueueBatchRequest, context: CallContext, now: int) -> list[NewJob]:
         common = request.default_options if request.HasField("default_options") else None
+        if common is not None:
+            # What nobody understands would be copied for every job.
+            common.DiscardUnknownFields()
         jobs: list[NewJob] = []
-        total = lately = 0
+        total, pauses = 0, Pauses()
         for index, entry in enumerate(request.jobs):
             try:
                 jobs.append(self._reader.read(entry, _options(entry, common), now, context.trace))
@@ -157,15 +180,12 @@ class Jobs:
                 raise
             size = len(jobs[-1].envelope)
             total += size
-            lately += size
             if total > self._limits.request_bytes:
                 # A small request can have large default options.
                 rule = f"must have at most {self._limits.request_bytes} bytes together, each with the default options"
                 raise PayloadTooLarge([Violation("jobs", rule)])
-            if lately > _READ_BYTES:
-                # Others have their turn: checks and fingerprints of large arguments take a while.
-                lately = 0
-                await asyncio.sleep(0)
+            # Checks and fingerprints of large arguments take a while.
+            await pauses.after(size)
         return jobs
 
     async def _submit(self, jobs: Sequence[NewJob], key: str, fingerprint: bytes) -> Enqueued:
@@ -195,6 +215,17 @@ class Jobs:
             else:
                 return _answered(stored)
         raise StoreError("duplicates of the job kept changing")
+
+    async def _answer_to(self, key: str, fingerprint: bytes) -> Enqueued | None:
+        """The answer to the call that used this key before, if there was one: its schema may have changed since."""
+        if not key:
+            return None
+        now = self._store.clock.now()
+        # Is never stored, as no document has such a version; but a known key is answered before that is seen.
+        nothing = Write(KIND, "", _NO_VERSION, None)
+        unit = Unit(key=IdempotencyKey(key, fingerprint, b"", now + _KEY_LIFETIME_MS), writes=(nothing,))
+        (outcome,) = await self._store.insert([unit], now)
+        return None if isinstance(outcome, Outdated) else _answered(outcome)
 
     def _fingerprint(self, request: EnqueueRequest | EnqueueBatchRequest, key: str) -> bytes:
         """Tells a repeated request from another one under the same key."""

@@ -10,6 +10,7 @@ from ojs_grpc_pb.v1.workflow_pb2 import (
     WORKFLOW_STATE_CANCELLED,
     WORKFLOW_STATE_RUNNING,
     WORKFLOW_STEP_STATE_ACTIVE,
+    WORKFLOW_STEP_STATE_COMPLETED,
     WORKFLOW_STEP_STATE_PENDING,
     CreateWorkflowRequest,
     Workflow,
@@ -26,12 +27,16 @@ from ojs_grpc.core.workflow.record import KIND, OPEN, RESULT_KIND, call_off, kep
 from ojs_grpc.errors import DuplicateJob, NotFound, OJSError, StoreError, WorkflowEnded
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
-from ojs_grpc.stores.ports import Document, Duplicates, Store, Unit, Write
+from ojs_grpc.operations.listing import page_of
+from ojs_grpc.operations.schemas import Schemas
+from ojs_grpc.stores.ports import Document, Duplicates, Page, Store, Unit, Write
 
 # As in `Changes`: nobody changes one workflow that often between a look and a write.
 _ATTEMPTS = 20
 # Jobs read or cancelled at once.
 _CHUNK = 200
+# Jobs read at once that are kept whole for a while.
+_FEW = 50
 _REASON_CHARS = 1000
 
 _RELEASED = {WORKFLOW_STEP_STATE_PENDING, WORKFLOW_STEP_STATE_ACTIVE}
@@ -45,9 +50,12 @@ class Workflows:
         alarm: of the duty that looks after workflows that have ended.
     """
 
-    def __init__(self, store: Store, changes: Changes, defaults: Defaults, alarm: Alarm) -> None:
+    def __init__(
+        self, store: Store, changes: Changes, defaults: Defaults, schemas: Schemas, alarm: Alarm
+    ) -> None:
         self._store = store
         self._changes = changes
+        self._schemas = schemas
         self._alarm = alarm
         self._reader = EnvelopeReader(defaults)
 
@@ -64,6 +72,7 @@ class Workflows:
         """
         now = self._store.clock.now()
         workflow, jobs = definition.read(request, self._reader, now, trace)
+        await self._schemas.check_each(request.steps, "steps")
         unit = Unit(
             jobs=jobs,
             writes=[Write(KIND, workflow.id, 0, workflow.SerializeToString())],
@@ -93,6 +102,35 @@ class Workflows:
                 if job is not None:
                     show(workflow, step, job.state, job, now)
         return workflow
+
+    async def page(self, limit: int, cursor: str, state: WorkflowState.ValueType | None = None) -> Page[Workflow]:
+        """Workflows, the oldest first, `limit` a page; their steps as they were kept, whatever the jobs do now.
+
+        Args:
+            state: only those in this state; to count them, this looks at all workflows.
+        """
+        if state is None:
+            page = await self._store.list_documents(KIND, cursor, limit)
+        else:
+            page = await page_of(
+                self._store, KIND, lambda found: Workflow.FromString(found.data).state == state, limit, cursor
+            )
+        return Page([Workflow.FromString(found.data) for found in page.rows], page.next_cursor, page.total)
+
+    async def completed_jobs(self, workflow: Workflow, max_bytes: int) -> dict[str, bytes]:
+        """The jobs of completed steps that are still there, by id; the first ones, up to `max_bytes` together."""
+        steps = [step for step in workflow.steps if step.state == WORKFLOW_STEP_STATE_COMPLETED]
+        jobs: dict[str, bytes] = {}
+        room = max_bytes
+        for start in range(0, len(steps), _FEW):
+            ids = [step.job_id for step in steps[start : start + _FEW]]
+            for job_id, data in zip(ids, await self._store.read(ids), strict=True):
+                room -= len(data or b"")
+                if room < 0:
+                    return jobs
+                if data is not None:
+                    jobs[job_id] = data
+        return jobs
 
     async def cancel(self, workflow_id: str, reason: str) -> Workflow:
         """Cancels a running workflow: no step begins any more, those that run may finish. The workflow afterwards.

@@ -25,6 +25,7 @@ from ojs_grpc.maintenance.cron_firer import CronFirer
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.cron import KIND, Crons
+from ojs_grpc.operations.schemas import Schemas
 from ojs_grpc.stores.ports import EventCursor, Outcome, Store, Unit, Write
 from tests.clock import START, FakeClock
 from tests.grpc.service import objects, value
@@ -52,7 +53,7 @@ class Rig:
         self.store = store
         self.freed: list[str] = []
         self.changes = Changes(store, self._free, Alarm(), Alarm())
-        self.crons = Crons(store, self.changes, Defaults())
+        self.crons = Crons(store, self.changes, Defaults(), Schemas(store, Limits()))
         self.firer = CronFirer(store, self.changes, self.crons.alarm, defaults or Defaults())
 
     async def register(self, name: str = "tick", cron: str = "@every 1m", **more: Any) -> CronEntry:  # noqa: ANN401

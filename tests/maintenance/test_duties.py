@@ -1,6 +1,6 @@
 """Each duty's turn, on every store, at a time that the test owns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 from ojs_grpc_pb.v1.job_pb2 import Job, RetryPolicy
@@ -13,6 +13,7 @@ from ojs_grpc.maintenance.cleaner import Cleaner
 from ojs_grpc.maintenance.expirer import Expirer
 from ojs_grpc.maintenance.promoter import Promoter
 from ojs_grpc.maintenance.reaper import Reaper
+from ojs_grpc.operations import checkpoints, progress
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.stores.ports import Retention, Store
@@ -33,6 +34,7 @@ from tests.store.building import (
     see,
     take,
     take_one,
+    write,
 )
 
 SECOND = 1000
@@ -317,3 +319,52 @@ async def test_cleaner_works_in_chunks(rig: Rig, clock: FakeClock, monkeypatch: 
     assert turns[:2] == [clock.now()] * 2
     assert turns[2] is None
     assert [await look(rig.store, message.id) for message in messages] == [None] * 5
+
+
+async def test_cleaner_forgets_what_belonged_to_jobs(rig: Rig, clock: FakeClock) -> None:
+    """Once they are gone, checkpoints also once their job has no use for them; not before they are due."""
+    done, dead, kept = job(), job(), job()
+    await put(rig.store, done, kept)
+    assert await ack(rig.store, (await take_one(rig.store)).id) is None
+    names = [done.id, dead.id, kept.id]
+    for name in names:
+        for kind in (progress.KIND, checkpoints.KIND):
+            await write(rig.store, kind, name, b"data", clock.now() + SECOND)
+    duty = Cleaner(rig.store, Retention())
+
+    await duty.run_once()
+    before = [await documents(rig.store, kind, names) for kind in (progress.KIND, checkpoints.KIND)]
+    clock.advance(SECOND)
+    assert await duty.run_once() is None
+    after = [await documents(rig.store, kind, names) for kind in (progress.KIND, checkpoints.KIND)]
+
+    assert before == [[True] * 3] * 2
+    assert after == [[True, False, True], [False, False, True]]
+
+
+async def test_cleaner_leaves_alone_what_is_written_meanwhile(
+    rig: Rig, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And comes back at once while there is more to look at."""
+    monkeypatch.setattr(cleaner, "_DOCUMENTS", 2)
+    for name in "abc":
+        await write(rig.store, progress.KIND, name, b"data", clock.now())
+    duty = Cleaner(rig.store, Retention())
+    read = rig.store.read
+
+    async def read_slowly(job_ids: Sequence[str]) -> list[bytes | None]:
+        monkeypatch.undo()
+        await write(rig.store, progress.KIND, "a", b"new", clock.now() + SECOND)
+        return await read(job_ids)
+
+    monkeypatch.setattr(rig.store, "read", read_slowly)
+    monkeypatch.setattr(cleaner, "_DOCUMENTS", 2)
+
+    assert await duty.run_once() == clock.now()
+    assert await duty.run_once() is None
+    assert await documents(rig.store, progress.KIND, list("abc")) == [True, False, False]
+
+
+async def documents(store: Store, kind: str, names: Sequence[str]) -> list[bool]:
+    """Which of them are there."""
+    return [document is not None for document in await store.documents(kind, names)]

@@ -11,12 +11,14 @@ from ojs_grpc_pb.v1.service_pb2 import CronEntry, RegisterCronRequest
 
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from ojs_grpc.core.envelope import Defaults
+from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, NotFound, PayloadTooLarge
 from ojs_grpc.operations import cron as module
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.cron import KIND, Crons
+from ojs_grpc.operations.schemas import Schemas
 from ojs_grpc.stores.ports import Document, Store, Unit, Write
 from tests.clock import START, FakeClock
 from tests.grpc.service import STRANGE_IDS, objects, value
@@ -37,7 +39,7 @@ def crons(store: Store) -> Crons:
 
 def crons_on(store: Store) -> Crons:
     """The operations, as a server has them."""
-    return Crons(store, Changes(store, lambda _: None, Alarm(), Alarm()), Defaults())
+    return Crons(store, Changes(store, lambda _: None, Alarm(), Alarm()), Defaults(), Schemas(store, Limits()))
 
 
 def request(name: str = "report", cron: str = "0 * * * *", **more: Any) -> RegisterCronRequest:  # noqa: ANN401 - the fields
@@ -285,12 +287,13 @@ async def test_a_bad_update_leaves_the_old_entry_running(crons: Crons, store: St
 
 
 async def test_unregister(crons: Crons, store: Store) -> None:
-    """Only this one is gone; its name may be used again."""
-    await crons.register(request())
+    """Only this one is gone, and handed back; its name may be used again."""
+    entry, _ = await crons.register(request())
     await crons.register(request("other"))
 
-    await crons.unregister("report")
+    removed = await crons.unregister("report")
 
+    assert removed == entry
     assert await stored(store) is None
     assert await stored(store, "other") is not None
     with pytest.raises(NotFound):
@@ -328,6 +331,126 @@ async def test_list_of_large_entries(crons: Crons, monkeypatch: pytest.MonkeyPat
     ]
     await crons.unregister("e4")
     assert [len(CronEntry.FromString(data).args) for data in await crons.list()] == [1] * 4
+
+
+# One entry
+
+
+async def test_get(crons: Crons) -> None:
+    """The entry as it is kept; there is none by any other name."""
+    entry, _ = await crons.register(request())
+
+    assert await crons.get("report") == entry
+    for name in STRANGE_IDS:
+        with pytest.raises(NotFound):
+            await crons.get(name)
+
+
+async def test_disable_and_enable(crons: Crons, store: Store, clock: FakeClock) -> None:
+    """As if it were registered again with the other value: it keeps its history, and counts from now on."""
+    first, _ = await crons.register(request(cron="@every 1h"))
+    first.run_count = 7
+    first.recent_jobs.append("some-job")
+    await write(store, first, START + HOUR)
+
+    disabled = await crons.set_enabled("report", enabled=False)
+
+    assert not disabled.enabled
+    assert not disabled.HasField("next_run_at")
+    assert await due_at(store) == 0
+    clock.advance(DAY)
+    enabled = await crons.set_enabled("report", enabled=True)
+    assert (enabled.run_count, list(enabled.recent_jobs)) == (7, ["some-job"])
+    assert timestamp_ms(enabled.next_run_at) == await due_at(store) == START + DAY + HOUR
+    assert await crons.get("report") == enabled
+
+
+async def test_what_is_so_already(crons: Crons, store: Store, clock: FakeClock) -> None:
+    """Is not written again, and stays as planned."""
+    entry, _ = await crons.register(request(cron="@every 1h"))
+    before = await stored(store)
+    clock.advance(MINUTE)
+
+    assert await crons.set_enabled("report", enabled=True) == entry
+    assert await stored(store) == before
+
+
+async def test_enable_what_is_not_there(crons: Crons) -> None:
+    """Nothing of this name is made."""
+    with pytest.raises(NotFound):
+        await crons.set_enabled("report", enabled=True)
+
+    assert await crons.list() == []
+
+
+async def test_enable_what_no_server_here_understands(crons: Crons, store: Store) -> None:
+    """An entry in a zone that only another server knows is refused, and stays disabled."""
+    entry, _ = await crons.register(request(enabled=False))
+    entry.timezone = "Mars/Olympus"
+    await write(store, entry, 0)
+
+    with pytest.raises(InvalidRequest) as caught:
+        await crons.set_enabled("report", enabled=True)
+
+    assert [field for field, _ in caught.value.violations] == ["timezone"]
+    assert not (await crons.get("report")).enabled
+
+
+async def test_many_enable_and_disable(crons: Crons) -> None:
+    """Each change is one of the whole entry: its plan is that of the last one."""
+    await crons.register(request())
+
+    answers = await asyncio.gather(*(crons.set_enabled("report", enabled=number % 2 == 0) for number in range(10)))
+
+    entry = await crons.get("report")
+    assert [answer.enabled for answer in answers] == [True, False] * 5
+    assert entry.HasField("next_run_at") == entry.enabled
+
+
+# Pages
+
+
+async def test_pages(crons: Crons) -> None:
+    """By name, each with the count of all."""
+    for name in ("c", "a", "d", "b"):
+        await crons.register(request(name))
+
+    first = await crons.page(3, "")
+    last = await crons.page(3, first.next_cursor)
+
+    assert [entry.name for entry in first.rows] == ["a", "b", "c"]
+    assert [entry.name for entry in last.rows] == ["d"]
+    assert last.next_cursor == ""
+    assert (first.total, last.total) == (4, 4)
+
+
+async def test_pages_of_those_that_are_enabled(crons: Crons, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or of those that are not; only these count."""
+    monkeypatch.setattr(module, "_PAGE", 2)
+    for number in range(7):
+        await crons.register(request(f"e{number}", enabled=number % 3 != 0))
+
+    first = await crons.page(2, "", enabled=False)
+    last = await crons.page(2, first.next_cursor, enabled=False)
+    others = await crons.page(9, "", enabled=True)
+
+    assert ([entry.name for entry in first.rows], first.total) == (["e0", "e3"], 3)
+    assert ([entry.name for entry in last.rows], last.next_cursor, last.total) == (["e6"], "", 3)
+    assert [entry.name for entry in others.rows] == ["e1", "e2", "e4", "e5"]
+
+
+async def test_pages_of_large_entries(crons: Crons) -> None:
+    """End early, and the next one goes on there."""
+    for number in range(6):
+        await crons.register(request(f"e{number}", args=[value("x" * 800_000)], enabled=number != 5))
+
+    for enabled, names in ((None, ["e4", "e5"]), (True, ["e4"])):
+        first = await crons.page(50, "", enabled=enabled)
+        last = await crons.page(50, first.next_cursor, enabled=enabled)
+
+        assert [entry.name for entry in first.rows] == ["e0", "e1", "e2", "e3"]
+        assert [entry.name for entry in last.rows] == names
+        assert last.next_cursor == ""
 
 
 async def write(store: Store, entry: CronEntry, due: int) -> None:

@@ -167,6 +167,8 @@ async def test_an_event_of_a_newer_server_is_passed_over(log: EventLog, events: 
         ({"queues": ["q"] * 257}, ["queues"]),
         ({"queues": [""] * 257}, ["queues"]),
         ({"event_types": ["job.failed"] * 257}, ["event_types"]),
+        ({"job_types": ["ok", "Not OK"]}, ["job_types"]),
+        ({"job_types": ["ok"] * 257}, ["job_types"]),
         ({"job_id": "job-1"}, ["job_id"]),
         ({"workflow_id": "w" * 256}, ["workflow_id"]),
         ({"queues": [""], "job_id": UNKNOWN_ID + "\n"}, ["queues[0]", "job_id"]),

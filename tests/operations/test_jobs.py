@@ -20,12 +20,14 @@ from ojs_grpc_pb.v1.job_pb2 import (
 from ojs_grpc.core import lifecycle, states
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader
+from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.unique import IGNORE, REJECT, REPLACE, REPLACE_EXCEPT_SCHEDULE
 from ojs_grpc.errors import DuplicateJob, QueueFull, StoreError
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
 from ojs_grpc.operations.duplicates import Settlement, Turns
 from ojs_grpc.operations.jobs import CallContext, Enqueued, Jobs
+from ojs_grpc.operations.schemas import Schemas
 from ojs_grpc.stores.ports import Duplicates, Outcome, Outdated, Unit
 from tests.clock import START, FakeClock
 
@@ -58,7 +60,7 @@ class TellingStore:
     def jobs(self) -> Jobs:
         """The operations on this store; nothing else of a store is needed."""
         store: Any = self
-        return Jobs(store, Changes(store, list, Alarm(), Alarm()), Defaults())
+        return Jobs(store, Changes(store, list, Alarm(), Alarm()), Defaults(), Schemas(store, Limits()))
 
 
 def entry(number: int = 1, action: int = REJECT, *, type_: str = "a", **options: Any) -> BatchJobEntry:  # noqa: ANN401

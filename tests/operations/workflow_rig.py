@@ -19,11 +19,13 @@ from ojs_grpc_pb.v1.workflow_pb2 import (
 from ojs_grpc.core import lifecycle
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.core.events import Kind
+from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.core.workflow.record import KIND, RESULT_KIND
 from ojs_grpc.maintenance.workflow_advancer import WorkflowAdvancer
 from ojs_grpc.operations.alarm import Alarm
 from ojs_grpc.operations.changes import Changes
+from ojs_grpc.operations.schemas import Schemas
 from ojs_grpc.operations.workflows import Workflows
 from ojs_grpc.stores.ports import EventCursor, Store
 from tests.store.building import LIMITS, ack, middle, take
@@ -54,7 +56,7 @@ class Rig:
         self.due = Alarm()
         self.alarm = Alarm()
         self.changes = Changes(store, lambda _: None, self.due, Alarm())
-        self.workflows = Workflows(store, self.changes, Defaults(), self.alarm)
+        self.workflows = Workflows(store, self.changes, Defaults(), Schemas(store, Limits()), self.alarm)
         self.advancer = WorkflowAdvancer(store, self.changes, RETENTION_MS, self.alarm)
 
     async def create(self, *steps: WorkflowStep, name: str = "w") -> Workflow:
