@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+OFF = "off"
+"""The address of a binding that is not served."""
+
 _NO_RULES = "none"
 _ENV_PREFIX = "OJS_GRPC_"
 _YEAR_SECONDS = 365 * 86_400
@@ -69,6 +72,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _address_or_off(text: str) -> str:
+    if text != OFF:
+        split_address(text)
+    return text
+
+
 def _queues(text: str) -> str:
     # Only where there are rules, because this loads protobuf, and the command line should be quick.
     if text != _NO_RULES:
@@ -94,7 +103,15 @@ class Config:
         str,
         "URL",
     )
-    grpc: str = _setting("127.0.0.1:9090", "address to listen on; port 0 takes a free one", _address, "HOST:PORT")
+    grpc: str = _setting(
+        "127.0.0.1:9090", "address to listen on for gRPC; port 0 takes a free one", _address, "HOST:PORT"
+    )
+    http: str = _setting(
+        "127.0.0.1:8080",
+        "address to listen on for HTTP, or off",
+        _address_or_off,
+        "HOST:PORT",
+    )
     insecure: bool = _setting(
         default=False,
         text="listen on other addresses than loopback although there is neither TLS nor authentication",
@@ -102,12 +119,12 @@ class Config:
         unit="BOOL",
     )
     processes: int = _setting(
-        1, "server processes on the one port; needs a store that they can share", _whole(1, 256), "N"
+        1, "server processes on the same ports; needs a store that they can share", _whole(1, 256), "N"
     )
     drain_seconds: float = _setting(30.0, "on SIGTERM, how long calls under way may take to finish", _SECONDS, "X")
     max_calls: int = _setting(
         1000,
-        "unary calls under way at once in a process; more get RESOURCE_EXHAUSTED, streams don't count",
+        "calls under way at once in a process, of each binding; more are refused, streams don't count",
         _COUNT,
         "N",
     )
@@ -141,6 +158,12 @@ class Config:
     allow_eviction: bool = _setting(
         default=False, text="accept a Redis that may evict jobs (maxmemory-policy)", parse=_truth, unit="BOOL"
     )
+    conformance: bool = _setting(
+        default=False,
+        text="for the conformance suite only: POST /ojs/v1/admin/reset deletes everything, jobs may direct workers",
+        parse=_truth,
+        unit="BOOL",
+    )
     log_format: str = _setting("console", "console or json", _one_of("console", "json"), "NAME")
     log_level: str = _setting(
         "info", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"), "NAME"
@@ -152,14 +175,20 @@ class Config:
         Raises:
             ValueError: with the setting and the rule.
         """
-        host, _ = split_address(self.grpc)
-        if not self.insecure and not _is_loopback(host):
-            raise ValueError(
-                f"--grpc={self.grpc}: {host} is no loopback address and there is neither TLS nor authentication;"
-                " say --insecure if everyone who can reach it may do everything"
-            )
+        for name, address in self.addresses().items():
+            host, _ = split_address(address)
+            if not self.insecure and not _is_loopback(host):
+                raise ValueError(
+                    f"--{name}={address}: {host} is no loopback address and there is neither TLS nor authentication;"
+                    " say --insecure if everyone who can reach it may do everything"
+                )
         if self.processes > 1 and self.store.startswith("memory:"):
             raise ValueError("--processes: a store in memory is private to one process")
+
+    def addresses(self) -> dict[str, str]:
+        """Where the bindings listen, by the name of the setting; without those that are off."""
+        said = {"grpc": self.grpc, "http": self.http}
+        return {name: address for name, address in said.items() if address != OFF}
 
 
 class Setting(NamedTuple):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import Coroutine, Iterable
 from typing import Self
@@ -10,7 +11,8 @@ from typing import Self
 import structlog
 
 from ojs_grpc.bindings.grpc.server import GrpcServer
-from ojs_grpc.config import Config
+from ojs_grpc.bindings.http.server import HttpServer
+from ojs_grpc.config import OFF, Config
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.queue_rules import parse_queue_rules
@@ -23,7 +25,9 @@ from ojs_grpc.maintenance.reaper import Reaper
 from ojs_grpc.maintenance.workflow_advancer import WorkflowAdvancer
 from ojs_grpc.operations.engine import Engine
 from ojs_grpc.stores import open_store
+from ojs_grpc.stores.observed import observe
 from ojs_grpc.stores.ports import Retention
+from ojs_grpc.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -52,8 +56,11 @@ class Server:
             log_events=config.events_count > 0,
             allow_eviction=config.allow_eviction,
         )
+        # Of several processes on one port, each has figures of its own.
+        recorder = Recorder(str(os.getpid()) if share_port else "")
+        store = observe(store, recorder)
         defaults, retention = _defaults(config), _retention(config)
-        self.engine = Engine(store, defaults)
+        self.engine = Engine(store, defaults, recorder, conformance=config.conformance)
         self._maintenance = Maintenance(
             [
                 Promoter(store, self.engine.due),
@@ -71,8 +78,15 @@ class Server:
             max_calls=config.max_calls,
             share_port=share_port,
         )
+        self._http: HttpServer | None = None
+        if config.http != OFF:
+            self._http = HttpServer(
+                self.engine, max_calls=config.max_calls, share_port=share_port, conformance=config.conformance
+            )
         self.port = 0
         """The gRPC port, once started."""
+        self.http_port = 0
+        """The HTTP port, once started; 0 if that binding is off."""
 
     async def start(self) -> None:
         """Opens the store and answers calls.
@@ -85,16 +99,24 @@ class Server:
         await self.engine.start()
         try:
             self.port = await self._grpc.start(self._config.grpc)
+            if self._http is not None:
+                self.http_port = await self._http.start(self._config.http)
         except BaseException:
+            await self._grpc.stop(0)
             await self.engine.stop()
             raise
         self._maintenance.start()
-        host = self._config.grpc.rpartition(":")[0]
-        log.info("serving", grpc=f"{host}:{self.port}", port=self.port, store=self.engine.store.name)
+        http = _address(self._config.http, self.http_port) if self._http is not None else OFF
+        grpc = _address(self._config.grpc, self.port)
+        log.info("serving", grpc=grpc, http=http, port=self.port, store=self.engine.store.name)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Drains and closes everything, in the order of behaviour section 19."""
-        await self._grpc.stop(self._config.drain_seconds if grace_seconds is None else grace_seconds)
+        grace = self._config.drain_seconds if grace_seconds is None else grace_seconds
+        stops = [self._grpc.stop(grace)]
+        if self._http is not None:
+            stops.append(self._http.stop(grace))
+        await asyncio.gather(*stops)
         await self._maintenance.stop()
         await self.engine.stop()
         log.info("stopped")
@@ -159,6 +181,11 @@ async def _unless_signalled(signals: asyncio.Queue[signal.Signals], work: Corout
     with contextlib.suppress(asyncio.CancelledError):
         await working
     return False
+
+
+def _address(said: str, port: int) -> str:
+    """The address with the port that is really listened on."""
+    return f"{said.rpartition(':')[0]}:{port}"
 
 
 def _defaults(config: Config) -> Defaults:

@@ -16,6 +16,11 @@ CASES: dict[str, tuple[object, dict[str, object], tuple[str, ...]]] = {
         {"localhost:0": "localhost:0", "[::1]:65535": "[::1]:65535"},
         ("9090", ":9090", "localhost:", "localhost:65536", "localhost:+1", "localhost:٣", "::1:9090", "[]:1"),
     ),
+    "http": (
+        "127.0.0.1:8080",
+        {"off": "off", "[::1]:0": "[::1]:0"},
+        ("8080", "none", "OFF", ":8080", "localhost:65536"),
+    ),
     "insecure": (False, {"true": True, "YES": True}, ("2", "insecure")),
     "processes": (1, {"2": 2, "256": 256}, ("0", "257", "-1", "1.5", "two", "1_0", "+2", "٢", "9" * 5000)),
     "drain_seconds": (30.0, {"0": 0.0, "1.5": 1.5}, ("-1", "nan", "inf", "30s", "1e12")),
@@ -35,6 +40,7 @@ CASES: dict[str, tuple[object, dict[str, object], tuple[str, ...]]] = {
     "events_count": (1_000_000, {"0": 0, "1000": 1000}, ("-1", "1000000001", "x")),
     "queues": ("none", {text: text for text in ("a:concurrency=1", "*:rate=1/1s; b:max_depth=9")}, ()),
     "allow_eviction": (False, {"true": True, "on": True}, ("maybe",)),
+    "conformance": (False, {"true": True, "1": True}, ("suite",)),
     "log_format": ("console", {"json": "json"}, ("xml", "JSON")),
     "log_level": ("info", {"debug": "debug", "warning": "warning"}, ("verbose", "INFO")),
 }

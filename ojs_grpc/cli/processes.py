@@ -1,4 +1,4 @@
-"""`--processes N`: N server processes on one port, and the parent that watches them (design section 9).
+"""`--processes N`: N server processes on the same ports, and the parent that watches them (design section 9).
 
 The parent never imports grpc and spawns instead of forking, because nothing of grpc survives a fork. It tells the
 processes to stop by a signal that nobody else sends: a service manager sends SIGTERM, and a terminal SIGINT, to all
@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -19,7 +20,7 @@ import structlog
 
 from ojs_grpc.cli.address import reserve
 from ojs_grpc.cli.logs import configure_logs
-from ojs_grpc.config import Config
+from ojs_grpc.config import OFF, Config
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +42,12 @@ def run_processes(config: Config) -> int:
     Raises:
         OSError: the port cannot be had.
     """
-    reservation, address = reserve(config.grpc)
-    with reservation:
-        return _Parent(replace(config, grpc=address)).run()
+    with ExitStack() as reservations:
+        found = {}
+        for name, address in config.addresses().items():
+            reservation, found[name] = reserve(address)
+            reservations.enter_context(reservation)
+        return _Parent(replace(config, grpc=found["grpc"], http=found.get("http", OFF))).run()
 
 
 class _Parent:

@@ -30,7 +30,8 @@ def run(flags: Namespace) -> int:
 
     configure_logs(settings.log_format, settings.log_level)
     try:
-        check_free(settings.grpc)
+        for address in settings.addresses().values():
+            check_free(address)
         if settings.processes > 1:
             return run_processes(settings)
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1:9090"
+HTTP_ADDRESS = "127.0.0.1:8080"
 
 
 def blocks(language: str) -> list[str]:
@@ -44,7 +45,8 @@ def tour() -> tuple[str, list[Step]]:
     """The tour: the shell function that it begins with, and the steps that use it."""
     everything = steps()
     (definition,) = [step.command for step in everything if step.command.startswith("ojs() {")]
-    return definition, [step for step in everything if "ojs " in step.command and step.command != definition]
+    rest = [step for step in everything if step.command != definition]
+    return definition, [step for step in rest if "ojs " in step.command or step.command.startswith("curl ")]
 
 
 def grpcurl() -> str | None:

@@ -10,6 +10,7 @@ from ojs_grpc_pb.v1 import events_pb2, job_pb2, queue_pb2, service_pb2, worker_p
 
 from ojs_grpc import errors
 from ojs_grpc.bindings.grpc.status import CODES
+from ojs_grpc.bindings.http import status as http_status
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,8 +29,22 @@ def test_the_table_of_errors_is_complete() -> None:
     expected = {
         (next(CODES[base] for base in kind.__mro__ if base in CODES).name, kind.code)
         for kind in kinds(errors.OJSError)
+        if kind.__module__ == errors.__name__
     }
     assert documented == expected
+
+
+def test_the_table_of_http_errors_is_complete() -> None:
+    """docs/http.md names each status with each code that it comes with, and no other."""
+    table = (ROOT / "docs" / "http.md").read_text().split("## Errors")[1].split("## For operators")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", table, re.MULTILINE)
+    documented = {(int(status), code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    expected = set()
+    for kind in kinds(errors.OJSError):
+        entry = next(http_status.ENTRIES[base] for base in kind.__mro__ if base in http_status.ENTRIES)
+        expected.add((entry.status, entry.code or kind.code))
+    # Of what is too large, `meta` has a name of its own.
+    assert documented == {*expected, (413, "metadata_too_large")}
 
 
 def test_the_table_of_our_fields_is_complete() -> None:

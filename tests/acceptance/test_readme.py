@@ -12,14 +12,14 @@ import grpc
 import pytest
 from ojs_grpc_pb.v1 import job_pb2, service_pb2_grpc
 
-from tests.acceptance.readme import ADDRESS, grpcurl, masked, program, tour
+from tests.acceptance.readme import ADDRESS, HTTP_ADDRESS, grpcurl, masked, program, tour
 from tests.cli.running import Serving
 
 pytestmark = pytest.mark.slow
 
 needs_grpcurl = pytest.mark.skipif(
-    grpcurl() is None or shutil.which("jq") is None,
-    reason="grpcurl or jq is not installed; scripts/test installs both, grpcurl where there is Go",
+    grpcurl() is None or None in map(shutil.which, ("jq", "curl")),
+    reason="grpcurl, jq or curl is not installed; scripts/test installs them, grpcurl where there is Go",
 )
 
 
@@ -51,7 +51,7 @@ def shell(command: str, server: Serving) -> str:
     folder = str(Path(grpcurl() or "").parent)
     environment = os.environ | {"PATH": os.pathsep.join([folder, os.environ["PATH"]])}
     done = subprocess.run(
-        ["bash", "-c", command.replace(ADDRESS, server.address)],
+        ["bash", "-c", command.replace(ADDRESS, server.address).replace(HTTP_ADDRESS, server.http_address)],
         env=environment,
         capture_output=True,
         text=True,
@@ -88,7 +88,7 @@ def test_a_worker_gets_what_grpcurl_enqueued(
 ) -> None:
     """Two languages, one job."""
     definition, (first, *_) = tour()
-    job_id = json.loads(shell(f"{definition}\n{first.command}", server))["job"]["id"]
+    job_id = json.loads(shell(f"{definition}\n{first.command}", server))[0]
     assert worker.stdout is not None
 
     assert worker.stdout.readline() == "sending to ada@example.org attempt 1\n"
@@ -97,14 +97,14 @@ def test_a_worker_gets_what_grpcurl_enqueued(
 
 @needs_grpcurl
 def test_the_tour(server: Serving) -> None:
-    """Each command prints what stands below it: job, stream, unique job twice, cron entry, workflow, events."""
+    """Each command prints what stands below it: a job, the same over HTTP, uniqueness, cron, a workflow, events."""
     definition, steps = tour()
-    assert len(steps) == 7
+    assert len(steps) == 9
     printed = [shell(f"{definition}\n{step.command}", server) for step in steps]
 
     for step, output in zip(steps, printed, strict=True):
         assert masked(output) == masked(step.output), step.command
-    assert printed[2] == printed[3], "the unique job has a twin"
+    assert printed[4] == printed[5], "the unique job has a twin"
 
 
 def until_completed(job_id: str, stub: service_pb2_grpc.OJSServiceStub) -> None:

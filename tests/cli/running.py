@@ -35,11 +35,14 @@ def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subproces
     )
 
 
+_FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+
+
 class Serving:
-    """`ojs-grpc serve` on a free port, its log kept. A context manager: ready on entry, gone after exit."""
+    """`ojs-grpc serve` on free ports, its log kept. A context manager: ready on entry, gone after exit."""
 
     def __init__(self, *arguments: str, processes: int = 1, cwd: Path | None = None, **variables: str) -> None:
-        self._command = [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--log-format", "json", *arguments]
+        self._command = [COMMAND, "serve", *_FREE_PORTS, "--log-format", "json", *arguments]
         if processes > 1:
             self._command += ["--processes", str(processes)]
         self._processes = processes
@@ -91,6 +94,11 @@ class Serving:
     def address(self) -> str:
         """Where it answers."""
         return str(self.events("serving")[0]["grpc"])
+
+    @property
+    def http_address(self) -> str:
+        """Where it answers over HTTP."""
+        return str(self.events("serving")[0]["http"])
 
     def events(self, name: str = "") -> list[Mapping[str, Any]]:
         """The log so far, or the entries for one event."""

@@ -31,7 +31,7 @@ def test_batches_hold_every_job_once() -> None:
 
 async def test_it_adds_up() -> None:
     """A small one, in this process."""
-    async with Server(Config(store="memory:", grpc="127.0.0.1:0")) as server:
+    async with Server(Config(store="memory:", grpc="127.0.0.1:0", http="off")) as server:
         ledger = Ledger(20)
 
         assert await _play(f"127.0.0.1:{server.port}", ledger) == []
@@ -49,7 +49,7 @@ async def test_a_job_in_the_wrong_state_is_a_complaint(monkeypatch: pytest.Monke
 
     original = checks.verify
     monkeypatch.setattr("ojs_grpc.cli.demo.play.verify", verify)
-    async with Server(Config(store="memory:", grpc="127.0.0.1:0")) as server:
+    async with Server(Config(store="memory:", grpc="127.0.0.1:0", http="off")) as server:
         complaints = await _play(f"127.0.0.1:{server.port}", Ledger(20))
 
     text = "\n".join(complaints)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
         (["serve", "--processes", "0"], "--processes=0: must be a whole number from 1 to 256"),
         (["serve", "--grpc", "9090"], "--grpc=9090: must be HOST:PORT"),
         (["serve", "--grpc", "0.0.0.0:0"], "say --insecure"),
+        (["serve", "--http", "0.0.0.0:0"], "--http=0.0.0.0:0: 0.0.0.0 is no loopback address"),
         (["serve", "--store", "postgres://x"], "unknown store scheme 'postgres'; known are sqlite, memory, redis"),
         (["serve", "--store", "memory:?x=1"], "unknown option 'x'"),
         (["serve", "--store", "memory:", "--processes", "2"], "a store in memory is private to one process"),
@@ -51,7 +52,7 @@ def test_an_address_in_use_is_status_1(processes: str, tmp_path: Path) -> None:
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         store = f"sqlite:///{tmp_path}/jobs.db"
-        done = run("serve", "--store", store, "--grpc", address, "--processes", processes)
+        done = run("serve", "--store", store, "--grpc", address, "--http", "off", "--processes", processes)
 
     assert done.returncode == 1
     assert done.stderr == f"ojs-grpc: cannot start: cannot listen on {address}: Address already in use\n"
@@ -68,7 +69,7 @@ def test_an_address_in_use_is_status_1(processes: str, tmp_path: Path) -> None:
 )
 def test_a_store_that_cannot_be_opened_is_status_1(store: str, words: str) -> None:
     """The line names the cause and the place."""
-    done = run("serve", "--store", store, "--grpc", "127.0.0.1:0")
+    done = run("serve", "--store", store, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
 
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("ojs-grpc: cannot start: ")
@@ -77,7 +78,8 @@ def test_a_store_that_cannot_be_opened_is_status_1(store: str, words: str) -> No
 
 def test_processes_that_cannot_start_are_not_tried_again() -> None:
     """The next try would meet the same; a process that dies later is another matter."""
-    done = run("serve", "--store", "unix:///nowhere/redis.sock", "--grpc", "127.0.0.1:0", "--processes", "2")
+    ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    done = run("serve", "--store", "unix:///nowhere/redis.sock", *ports, "--processes", "2")
 
     assert done.returncode == 1
     assert 1 <= done.stderr.count("Redis is unreachable") <= 2
@@ -88,7 +90,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("not a database, but quite long enough to have been one if somebody had wanted it to be\n" * 20)
 
-    done = run("serve", "--store", f"sqlite:///{file}", "--grpc", "127.0.0.1:0")
+    done = run("serve", "--store", f"sqlite:///{file}", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
 
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert file.read_text().startswith("not a database")

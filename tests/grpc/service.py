@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from ojs_grpc_pb.v1 import job_pb2, queue_pb2, service_pb2_grpc, worker_pb2
 from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, Job
 
-from ojs_grpc.config import Config
+from ojs_grpc.config import OFF, Config
 from ojs_grpc.core.duration import to_duration
 from ojs_grpc.server import Server
 from ojs_grpc.stores import open_store
@@ -65,7 +65,8 @@ class Service:
 
     async def enqueue(self, type_: str = "test.job", *args: Any, id: str = "", **options: Any) -> Job:  # noqa: ANN401
         """Enqueues a job; keywords are options."""
-        request = job_pb2.EnqueueRequest(type=type_, id=id, args=map(value, args), options=EnqueueOptions(**options))
+        said = EnqueueOptions(**options)
+        request = job_pb2.EnqueueRequest(type=type_, id=id or None, args=map(value, args), options=said)
         return (await self.stub.Enqueue(request)).job
 
     async def enqueue_many(self, count: int, **options: Any) -> list[Job]:  # noqa: ANN401
@@ -252,11 +253,16 @@ def too_large() -> Any:  # noqa: ANN401
 
 
 @asynccontextmanager
-async def run_service(clock: FakeClock, url: str = "memory:", **settings: Any) -> AsyncIterator[Service]:  # noqa: ANN401
+async def run_service(
+    clock: FakeClock,
+    url: str = "memory:",
+    http: str = OFF,
+    **settings: Any,  # noqa: ANN401
+) -> AsyncIterator[Service]:
     """Runs a server on a free port, its store going by this clock."""
     async with AsyncExitStack() as stack:
         with mock.patch("ojs_grpc.server.open_store", partial(open_store, clock=clock)):
-            server = Server(Config(store=url, grpc="127.0.0.1:0", **settings))
+            server = Server(Config(store=url, grpc="127.0.0.1:0", http=http, **settings))
         await stack.enter_async_context(server)
         channel = await stack.enter_async_context(open_channel(server.port))
         yield Service(server, channel, clock)

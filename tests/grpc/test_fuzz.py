@@ -51,6 +51,7 @@ KNOWN = {state: f"{CHOSEN_ID}{number:02x}" for number, state in enumerate(STATES
 HUGE = "x" * ((1 << 20) + 1)
 TEXTS = ["", "a", "\0", "x" * 300, "😀" * 200, "a\nb", "{}*?[", "'; DROP TABLE jobs; --", "\ud7ff\ue000\uffff"]
 IDS = [*KNOWN.values(), UNKNOWN_ID, f"{CHOSEN_ID}ff", UNKNOWN_ID.upper(), "x", "-" * 36, f"{UNKNOWN_ID}\n", "worker-1"]
+POINTERS = ["/args/0", "/retry", "/max_attempts", "/scheduled_at", "/meta/a", "/ext", "/result", "/details", "/a", "/" * 999]
 NAMES = {
     "type": ["a", "mail.send", "Bad Type", "a" * 255, "a" * 256, "a..b", "ä"],
     "queue": ["default", "other", "Bad", "q" * 128, "q" * 129, "_", "{a}", "a:b"],
@@ -67,11 +68,12 @@ NAMES = {
     ],
     "timezone": ["UTC", "Europe/Berlin", "EST", "Etc/GMT+5", "+01:00", "../../etc/passwd", "Mars/Base"],
     "overlap_policy": ["skip", "allow", "cancel_previous", "enqueue", "queue"],
-    "key": ["type", "queue", "args", "meta", "api", "queue:default", "k" * 256],
+    "key": [*POINTERS, "type", "queue", "args", "meta", "api", "queue:default", "k" * 256],
     "args_keys": ["a", "", "\0"],
     "meta_keys": ["a", "", "\0"],
     "depends_on": ["one", "two", "three"],
     "trigger": ["success", "failure", "complete", "never"],
+    "value": ["9007199254740993", "1", "-0", '"2030-01-01T00:00:00+01:00"', '{"max_attempts":0}', "[", "NaN", "{}"],
     "event_types": ["job.enqueued", "job.dead", "cron.skipped", "nothing"],
 }
 MEMBERS = ["a", "", "\0", "ojs.value", "ojs.response", "ojs.retryable", "error_class", "traceparent", "ojs.rate_limit"]
@@ -202,6 +204,8 @@ def one(field: FieldDescriptor) -> st.SearchStrategy[Any]:
 @cache
 def content(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     """All values of a field."""
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return st.dictionaries(*map(one, field.message_type.fields), max_size=3)
     return st.lists(one(field), max_size=3) if field.is_repeated else one(field)
 
 

@@ -4,8 +4,19 @@ import pytest
 from ojs_grpc_pb.v1 import job_pb2, worker_pb2
 
 from ojs_grpc.core.duration import timestamp_ms
-from tests.clock import START
-from tests.grpc.service import SECOND, STRANGE_IDS, UNKNOWN_ID, Service, ids, invalid, not_found, seconds, wrong_state
+from tests.clock import START, FakeClock
+from tests.grpc.service import (
+    SECOND,
+    STRANGE_IDS,
+    UNKNOWN_ID,
+    Service,
+    ids,
+    invalid,
+    not_found,
+    run_service,
+    seconds,
+    wrong_state,
+)
 
 RUNNING = worker_pb2.WORKER_STATE_RUNNING
 
@@ -227,3 +238,18 @@ async def test_a_state_that_is_none(service: Service) -> None:
 
     assert caught.fields == ["current_state"]
     assert (await service.get(job.id)).lease_expires_at == job.lease_expires_at
+
+
+@pytest.mark.parametrize(("directive", "state"), [("quiet", 2), ("terminate", 3), ("dance", RUNNING)])
+async def test_jobs_of_the_official_suite_say_what_their_worker_is_to_do(
+    clock: FakeClock, directive: str, state: int
+) -> None:
+    """Only with its setting: else producers could stop workers."""
+    for conformance, expected in ((True, state), (False, RUNNING)):
+        async with run_service(clock, conformance=conformance) as service:
+            await service.enqueue(meta={"test_directive": directive})
+            job = await service.fetch_one()
+
+            reply = await beat(service, id=job.id, worker_id="worker-1")
+
+        assert reply.directed_state == expected

@@ -1,6 +1,7 @@
 """Manifest, Health, grpc.health.v1 and reflection."""
 
 import asyncio
+import json
 from typing import Any
 
 import grpc
@@ -35,11 +36,14 @@ async def test_the_manifest_says_what_this_is(everywhere: Service, scheme: str) 
         extensions=[
             "urn:ojs:ext:backpressure",
             "urn:ojs:ext:dead-letter",
+            "urn:ojs:ext:events",
+            "urn:ojs:ext:payload-limits",
             "urn:ojs:ext:rate-limiting",
             "unique-jobs:strong",
         ],
         capabilities={
             "batch_enqueue": True,
+            "cron": True,
             "cron_jobs": True,
             "dead_letter": True,
             "delayed_jobs": True,
@@ -47,12 +51,15 @@ async def test_the_manifest_says_what_this_is(everywhere: Service, scheme: str) 
             "pause_resume": True,
             "priority_queues": True,
             "rate_limiting": True,
-            "schema_validation": False,
+            "schema_validation": True,
             "unique_jobs": True,
             "workflows": True,
         },
         unique_job_strength="strong",
+        schema_validation=True,
+        manifest_json=manifest.manifest_json,
     )
+    assert json.loads(manifest.manifest_json)["capabilities"] == dict(manifest.capabilities)
 
 
 async def test_health_is_ok_while_the_store_works(everywhere: Service, scheme: str) -> None:

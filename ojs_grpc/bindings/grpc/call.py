@@ -1,6 +1,5 @@
 """What a call carries beside its message (behaviour section 1.6)."""
 
-import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, cast
@@ -8,7 +7,7 @@ from typing import Any, cast
 import grpc
 
 from ojs_grpc import __version__
-from ojs_grpc.core.ids import new_id
+from ojs_grpc.core.tracing import given_request_id, new_request_id, trace_context
 from ojs_grpc.errors import InvalidRequest, Violation
 from ojs_grpc.operations.delivery import Holder
 from ojs_grpc.operations.jobs import CallContext
@@ -16,10 +15,6 @@ from ojs_grpc.operations.system import CONFORMANCE_LEVEL
 
 REQUEST_ID = "x-ojs-request-id"
 
-_REQUEST_ID_CHARS = 128
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_TRACESTATE_CHARS = 512
 _SERVER = (("x-ojs-server-version", __version__), ("x-ojs-conformance-level", str(CONFORMANCE_LEVEL)))
 _DEDUPLICATED = ("x-ojs-deduplicated", "true")
 
@@ -33,9 +28,9 @@ class Call:
         self.context = context
         self._is_open = False
         self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
-        given = self._text(REQUEST_ID)[:_REQUEST_ID_CHARS]
-        self.has_request_id = _VISIBLE.fullmatch(given) is not None
-        self.request_id = given if self.has_request_id else f"req_{new_id(now, 0)}"
+        given = given_request_id(self._text(REQUEST_ID))
+        self.has_request_id = bool(given)
+        self.request_id = given or new_request_id(now)
         self.deduplicated = False
         """Whether the answer has jobs that were there before, instead of those in the request."""
 
@@ -50,7 +45,8 @@ class Call:
         """The metadata that an enqueue takes note of."""
         if not self.metadata:
             return CallContext()
-        return CallContext(self._text("x-ojs-idempotency-key"), self._trace())
+        trace = trace_context(self._text("traceparent"), self._text("tracestate"))
+        return CallContext(self._text("x-ojs-idempotency-key"), trace)
 
     def holder(self, lease: int, worker_id: str) -> Holder:
         """How the caller shows that it holds a job: by our fields, or by metadata for clients without them.
@@ -86,15 +82,6 @@ class Call:
     def on_end(self, callback: Callable[[], None]) -> None:
         """Has this called when the call is over, however it ended."""
         self.context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]
-
-    def _trace(self) -> dict[str, str]:
-        parent, state = self._text("traceparent"), self._text("tracestate")
-        if not _TRACEPARENT.fullmatch(parent):
-            return {}
-        trace = {"traceparent": parent}
-        if state and len(state) <= _TRACESTATE_CHARS:
-            trace["tracestate"] = state
-        return trace
 
     def _text(self, key: str) -> str:
         value = self.metadata.get(key, "")

@@ -3,6 +3,7 @@
 from ojs_grpc_pb.v1 import service_pb2
 
 from ojs_grpc.bindings.grpc.call import Call
+from ojs_grpc.codec.template import verify_exact
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.operations.engine import Engine
 
@@ -17,6 +18,7 @@ class CronServicer:
     async def register_cron(
         self, request: service_pb2.RegisterCronRequest, _: Call
     ) -> service_pb2.RegisterCronResponse:
+        verify_exact(request)
         entry, created = await self.engine.crons.register(request)
         return service_pb2.RegisterCronResponse(
             name=entry.name,

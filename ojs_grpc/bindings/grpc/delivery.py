@@ -4,8 +4,10 @@ from ojs_grpc_pb.v1 import worker_pb2
 
 from ojs_grpc.bindings.grpc.call import Call
 from ojs_grpc.bindings.grpc.encoding import jobs_reply, milliseconds
+from ojs_grpc.codec import error, result
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.errors import InvalidRequest, Violation
+from ojs_grpc.operations.delivery import Result
 from ojs_grpc.operations.engine import Engine
 
 
@@ -34,10 +36,14 @@ class DeliveryServicer:
         return jobs_reply(job.job for job in jobs)
 
     async def ack(self, request: worker_pb2.AckRequest, call: Call) -> worker_pb2.AckResponse:
+        result.verify_exact(request)
         await self.engine.delivery.ack(
             request.job_id,
-            request.result if request.HasField("result") else None,
-            request.result_value if request.HasField("result_value") else None,
+            Result(
+                request.result if request.HasField("result") else None,
+                request.result_value if request.HasField("result_value") else None,
+                request.exact,
+            ),
             call.holder(request.lease, request.worker_id),
         )
         return _ACKNOWLEDGED
@@ -45,6 +51,7 @@ class DeliveryServicer:
     async def nack(self, request: worker_pb2.NackRequest, call: Call) -> worker_pb2.NackResponse:
         if not request.requeue and not request.HasField("error"):
             raise InvalidRequest([Violation("error", "is required unless requeue is set")])
+        error.verify_exact(request.error)
         holder = call.holder(request.lease, request.worker_id)
         job = await self.engine.delivery.nack(request.job_id, request.error, holder, requeue=request.requeue)
         response = worker_pb2.NackResponse(state=job.state)
@@ -63,7 +70,7 @@ class DeliveryServicer:
             request.active_jobs,
         )
         response = worker_pb2.HeartbeatResponse(
-            directed_state=worker_pb2.WORKER_STATE_TERMINATE if self.draining else worker_pb2.WORKER_STATE_RUNNING,
+            directed_state=worker_pb2.WORKER_STATE_TERMINATE if self.draining else beat.directed,
             revoked_jobs=beat.revoked,
         )
         if beat.new_deadline:

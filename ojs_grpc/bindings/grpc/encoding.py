@@ -27,8 +27,8 @@ def batch_reply(jobs: Sequence[bytes], reply_bytes: int) -> bytes:
     """An EnqueueBatchResponse.
 
     Stock clients refuse messages above 4 MiB, and all jobs are stored by now. So if the jobs are larger than
-    `reply_bytes` together, they are given without the two fields that make them large, `args` and `meta`; and if that
-    is not enough, with nothing but their `id` and `state`.
+    `reply_bytes` together, they are given without the fields that make them large, `args`, `meta` and those for JSON;
+    and if that is not enough, with nothing but their `id` and `state`.
     """
     for shorten in (_without_payload, _without_all):
         if sum(map(len, jobs)) <= reply_bytes:
@@ -55,8 +55,8 @@ def milliseconds(value: Duration, field: str) -> int:
 
 def _without_payload(data: bytes) -> bytes:
     job = job_pb2.Job.FromString(data)
-    job.ClearField("args")
-    job.ClearField("meta")
+    for field in ("args", "meta", "ext", "exact"):
+        job.ClearField(field)
     return job.SerializeToString()
 
 

@@ -6,6 +6,7 @@ that are bytes already are passed through. What gRPC calls interceptors would co
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import perf_counter
 from typing import Any, NoReturn
 
 import grpc
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["OJSService"]
 
 _BUSY_RETRY_SECONDS = 1.0
+_OK = grpc.StatusCode.OK.name
+_CANCELLED = grpc.StatusCode.CANCELLED.name
+_INTERNAL = grpc.StatusCode.INTERNAL.name
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -40,6 +44,7 @@ class Handlers(grpc.GenericRpcHandler):
         self._calls = 0
         self._request_bytes = servicer.engine.defaults.limits.request_bytes
         self._clock = servicer.engine.store.clock
+        self._recorder = servicer.engine.recorder
         self._by_path = {f"/{SERVICE.full_name}/{method.name}": self._handler(method) for method in SERVICE.methods}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
@@ -50,25 +55,33 @@ class Handlers(grpc.GenericRpcHandler):
         request_class = GetMessageClass(method.input_type)
         implementation = getattr(self._servicer, _snake_case(method.name))
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(implementation, request_class))
-        return grpc.unary_unary_rpc_method_handler(self._unary(implementation, request_class))
+            return grpc.unary_stream_rpc_method_handler(self._streaming(method.name, implementation, request_class))
+        return grpc.unary_unary_rpc_method_handler(self._unary(method.name, implementation, request_class))
 
     def _unary(
-        self, implementation: Callable[[Any, Call], Awaitable[Message | bytes]], request_class: type[Message]
+        self,
+        name: str,
+        implementation: Callable[[Any, Call], Awaitable[Message | bytes]],
+        request_class: type[Message],
     ) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def handle(data: bytes, context: Context) -> bytes:
+            start, code = perf_counter(), _CANCELLED
             call = Call(context, self._clock.now())
             if self._calls >= self._max_calls:
-                await _abort(call, ServerBusy(_BUSY_RETRY_SECONDS))
+                await self._refuse(name, call)
             self._calls += 1
             try:
                 response = await implementation(self._parse(request_class, data), call)
+                code = _OK
             except OJSError as error:
+                code = code_of(error).name
                 await _abort(call, error)
             except Exception as error:  # noqa: BLE001 - a bug; the server goes on
+                code = _INTERNAL
                 await _abort_unexpected(call, error)
             finally:
                 self._calls -= 1
+                self._recorder.call("grpc", name, code, perf_counter() - start)
             context.set_trailing_metadata(call.answer_metadata)
             if call.has_request_id:
                 # Sending it costs a fifth of a call, so only who asks for it pays; the others find it in the trailers.
@@ -78,9 +91,13 @@ class Handlers(grpc.GenericRpcHandler):
         return handle
 
     def _streaming(
-        self, implementation: Callable[[Any, Call], Awaitable[AsyncIterator[bytes]]], request_class: type[Message]
+        self,
+        name: str,
+        implementation: Callable[[Any, Call], Awaitable[AsyncIterator[bytes]]],
+        request_class: type[Message],
     ) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
         async def handle(data: bytes, context: Context) -> AsyncIterator[bytes]:
+            start, code = perf_counter(), _CANCELLED
             call = Call(context, self._clock.now())
             context.set_trailing_metadata(call.answer_metadata)
             try:
@@ -89,12 +106,22 @@ class Handlers(grpc.GenericRpcHandler):
                 await context.send_initial_metadata(call.answer_metadata)
                 async for message in messages:
                     yield message
+                code = _OK
             except OJSError as error:
+                code = code_of(error).name
                 await _abort(call, error)
             except Exception as error:  # noqa: BLE001 - a bug; the server goes on
+                code = _INTERNAL
                 await _abort_unexpected(call, error)
+            finally:
+                self._recorder.call("grpc", name, code, perf_counter() - start)
 
         return handle
+
+    async def _refuse(self, name: str, call: Call) -> NoReturn:
+        error = ServerBusy(_BUSY_RETRY_SECONDS)
+        self._recorder.call("grpc", name, code_of(error).name, 0.0)
+        await _abort(call, error)
 
     def _parse(self, request_class: type[Message], data: bytes) -> Message:
         if len(data) > self._request_bytes:

@@ -3,8 +3,10 @@
 from ojs_grpc_pb.v1 import service_pb2
 
 from ojs_grpc.bindings.grpc.call import Call
+from ojs_grpc.codec import json_text
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.operations.engine import Engine
+from ojs_grpc.operations.system import manifest_document
 
 
 class SystemServicer:
@@ -27,6 +29,7 @@ class SystemServicer:
             schema_validation=manifest.schema_validation,
             capabilities=manifest.capabilities,
             unique_job_strength=manifest.unique_job_strength,
+            manifest_json=json_text.dump(manifest_document(manifest, self.engine.defaults.limits)).decode(),
         )
 
     async def health(self, _request: service_pb2.HealthRequest, _: Call) -> service_pb2.HealthResponse:

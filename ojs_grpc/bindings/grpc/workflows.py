@@ -3,7 +3,9 @@
 from ojs_grpc_pb.v1 import workflow_pb2
 
 from ojs_grpc.bindings.grpc.call import Call
+from ojs_grpc.codec.template import verify_entry
 from ojs_grpc.operations.engine import Engine
+from ojs_grpc.operations.pauses import Pauses
 
 
 class WorkflowsServicer:
@@ -14,6 +16,11 @@ class WorkflowsServicer:
     async def create_workflow(
         self, request: workflow_pb2.CreateWorkflowRequest, call: Call
     ) -> workflow_pb2.CreateWorkflowResponse:
+        pauses = Pauses()
+        for index, step in enumerate(request.steps):
+            if step.exact:
+                verify_entry(step, index, "steps")
+                await pauses.after(step.ByteSize())
         workflow = await self.engine.workflows.create(request, call.enqueue_context.trace)
         return workflow_pb2.CreateWorkflowResponse(workflow=workflow)
 

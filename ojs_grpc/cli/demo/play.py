@@ -15,7 +15,7 @@ from ojs_grpc.cli.demo.producer import cancel, produce
 from ojs_grpc.cli.demo.report import Bars, bars, show
 from ojs_grpc.cli.demo.stub import Stub
 from ojs_grpc.cli.demo.workers import die, work
-from ojs_grpc.config import Config
+from ojs_grpc.config import OFF, Config
 from ojs_grpc.server import Server
 
 _STREAMS = 4
@@ -38,7 +38,7 @@ async def play(store: str | None, jobs: int) -> None:
         StoreUnavailable: it cannot be reached.
     """
     with tempfile.TemporaryDirectory(prefix="ojs-demo-") as folder:
-        config = Config(store=store or f"sqlite:///{Path(folder) / 'demo.db'}", grpc="127.0.0.1:0")
+        config = Config(store=store or f"sqlite:///{Path(folder) / 'demo.db'}", grpc="127.0.0.1:0", http=OFF)
         async with Server(config) as server:
             ledger = Ledger(jobs)
             try:

@@ -1,0 +1,170 @@
+"""uvicorn's protocol, with a shorter way out for answers that are known as a whole: nearly all of ours.
+
+It looks at every header twice with a regular expression and writes head and body apart, which costs as much as making
+the answer. What our handlers give needs no such look, and goes out in one piece.
+"""
+
+import time
+from collections import deque
+from collections.abc import MutableMapping
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from ojs_grpc.bindings.http.media import OJS
+from ojs_grpc.bindings.http.status import error_document
+from ojs_grpc.codec.json_text import dump
+from ojs_grpc.core.envelope import SPECVERSION
+from ojs_grpc.core.tracing import new_request_id
+from ojs_grpc.errors import InvalidPayload, Violation
+
+Message = MutableMapping[str, Any]
+
+_MAX_HEAD_BYTES = 65_536
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+# Whatever is appended is gone.
+_TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its answer. The head waits for the first part of the body, so a stream begins with an empty one.
+
+    Names and values of headers must be valid.
+    """
+
+    head: Message | None = None
+
+    async def send(self, message: Message) -> None:  # type: ignore[override] # its own types of messages
+        """Sends a part of the answer."""
+        if self.response_started:
+            await super().send(message)  # type: ignore[arg-type]
+        elif self.head is None:
+            self.head = message
+        elif message.get("more_body"):
+            await super().send(self.head)  # type: ignore[arg-type]
+            await super().send(message)  # type: ignore[arg-type]
+        else:
+            await self._send_whole(self.head, message.get("body", b""))
+
+    async def _send_whole(self, head: Message, body: bytes) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        parts = [STATUS_LINE[head["status"]]]
+        for name, value in self.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in head["headers"]:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        if self.scope["method"] != "HEAD":
+            parts.append(body)
+        self.transport.write(b"".join(parts))
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+class _Framed:
+    """Takes a body that comes without its head.
+
+    Args:
+        connection: gets the body.
+    """
+
+    def __init__(self, connection: "Protocol") -> None:
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+        self._begun = False
+
+    def on_message_begin(self) -> None:
+        """Begins; what comes behind the body is for nobody here."""
+        if self._begun:
+            raise ValueError("another request behind a body")
+        self._begun = True
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. A head or trailers without end are refused; uvicorn would keep all of them.
+
+    Clients that offer another protocol, as Java's does with every first request (`Upgrade: h2c`), are answered in this
+    one. What follows such a head is their body, but the parser stops before it: it goes on with a new one.
+    """
+
+    _reads_message = False
+    _body_came = False
+    _bare_bytes = 0
+    _has_own_parser = True
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what has come."""
+        self._unset_keepalive_if_required()
+        self._body_came = False
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("must be HTTP/1.1")
+            return
+        if self._reads_message and not self._body_came and not self.transport.is_closing():
+            self._bare_bytes += len(data)
+            if self._bare_bytes > _MAX_HEAD_BYTES:
+                self.send_400_response(f"must have a head and trailers of at most {_MAX_HEAD_BYTES} bytes")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no request, in the way in which everything is refused, and closes the connection."""
+        request_id = new_request_id(time.time_ns() // 1_000_000)
+        body = dump(error_document(InvalidPayload([Violation("request", msg)]), request_id))
+        parts = [STATUS_LINE[400]]
+        for name, value in self.server_state.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        head = f"content-type: {OJS}\r\nojs-version: {SPECVERSION}\r\nx-request-id: {request_id}\r\n"
+        parts += head.encode(), b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body), body
+        self.transport.write(b"".join(parts))
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Begins to read a head."""
+        super().on_message_begin()
+        self._reads_message, self._bare_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        """Begins a request."""
+        super().on_headers_complete()
+        # What comes behind a body are no headers.
+        self.headers = _TRAILERS  # type: ignore[assignment]
+        # uvicorn has no setting for the class of these, and its task has not yet begun.
+        self.cycle.__class__ = Cycle
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a part of the body, which has its own limit."""
+        self._body_came = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Has all of a request."""
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        self._reads_message = False
+        if not self._has_own_parser:
+            self._has_own_parser = True
+            self.parser = httptools.HttpRequestParser(self)
+
+    def _parse(self, data: bytes) -> None:
+        """Parses what has come.
+
+        Raises:
+            HttpParserError: it breaks the rules of HTTP.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            head = [b"%b: %b\r\n" % header for header in self.scope["headers"] if header[0] in _FRAMING]
+            self._has_own_parser = False
+            self.parser = httptools.HttpRequestParser(_Framed(self))
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(head))
+            if rest := data[upgrade.args[0] :]:
+                self._parse(rest)
