@@ -9,7 +9,9 @@ load.py        the load generators: processes of their own, commanded over a pip
 calls.py       what a load generator can do
 clients.py     the two gRPC clients that the load can use
 http2.py       the cheaper one
+http1.py       the client for HTTP
 bare.py        the bare grpcio server that the service is compared with
+bare_http.py   the bare HTTP server, likewise
 processes.py   starting and stopping servers, their CPU time
 stores.py      what `--store` means: given, private or temporary; CPU, calls and memory of the store
 bounds.py      the figures to reach

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from benchmarks import payload
+from benchmarks import http1, payload
 from benchmarks.clients import open_channel, open_client, server_stream, unary
 from benchmarks.http2 import CallFailed
 
@@ -104,6 +104,37 @@ async def repeat(
         raise
     result = Load(done, monotonic() - start, _cpu() - cpu, reply_bytes, done)
     await connection.close()
+    return result
+
+
+async def post_once(target: str, path: str, body: bytes) -> bytes:
+    """One POST on a connection of its own; the body of the answer."""
+    connection = await http1.Connection.open(target)
+    try:
+        async with asyncio.timeout(10):
+            return await connection.call(http1.post(target, path, body))
+    finally:
+        connection.close()
+
+
+async def post_repeat(target: str, path: str, body: bytes, in_flight: int, seconds: float) -> Load:
+    """Sends the same POST again and again, on as many connections as calls are in flight."""
+    reply = await post_once(target, path, body)
+    connections = [await http1.Connection.open(target) for _ in range(in_flight)]
+    request = http1.post(target, path, body)
+    cpu, start, done = _cpu(), monotonic(), 0
+    deadline = start + seconds
+
+    async def caller(connection: http1.Connection) -> None:
+        nonlocal done
+        while monotonic() < deadline:
+            await connection.call(request)
+            done += 1
+
+    await asyncio.gather(*map(caller, connections))
+    result = Load(done, monotonic() - start, _cpu() - cpu, len(reply), done)
+    for connection in connections:
+        connection.close()
     return result
 
 

@@ -1,5 +1,6 @@
 """The requests that the load sends: small jobs, about 180 bytes each once stored."""
 
+import json
 from datetime import UTC, datetime
 
 from google.protobuf.struct_pb2 import Value
@@ -7,6 +8,8 @@ from ojs_grpc_pb.v1 import events_pb2, job_pb2, queue_pb2, service_pb2, worker_p
 
 JOB_TYPE = "bench.measure"
 _SECOND_ARGUMENT = "customers/0000042/invoices/2025-11/0000917-first-reminder-in-german.pdf"
+
+HTTP_ENQUEUE = "/ojs/v1/jobs"
 
 _SERVICE = "/ojs.v1.OJSService/"
 HEALTH = _SERVICE + "Health"
@@ -33,6 +36,12 @@ def enqueue(queue: str, first_argument: float = 1042.0) -> bytes:
     """An EnqueueRequest of one job."""
     options = job_pb2.EnqueueOptions(queue=queue)
     return job_pb2.EnqueueRequest(type=JOB_TYPE, args=arguments(first_argument), options=options).SerializeToString()
+
+
+def enqueue_json(queue: str) -> bytes:
+    """The same job as the body of POST /ojs/v1/jobs."""
+    document = {"type": JOB_TYPE, "args": [1042, _SECOND_ARGUMENT], "options": {"queue": queue}}
+    return json.dumps(document).encode()
 
 
 def numbered(queue: str, *, unique: bool = False) -> bytes:

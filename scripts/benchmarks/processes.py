@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parents[2]
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -34,10 +35,10 @@ def environment() -> dict[str, str]:
 class Process:
     """A server in a subprocess; what it prints goes to a file."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, variables: Mapping[str, str] = MappingProxyType({})) -> None:
         self._log = log
         with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=environment())
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env={**environment(), **variables})
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = 20.0) -> None:
         """Polls `ready` until it is true; its exceptions count as false.
@@ -78,14 +79,25 @@ class Process:
 
 
 class GrpcServer(Process):
-    """A gRPC server on a free port of the loopback interface.
+    """A gRPC server on a free port of the loopback interface; the service also has one for HTTP.
 
     `command` is what starts it; `--grpc HOST:PORT` is appended.
     """
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self.target = f"127.0.0.1:{free_port()}"
-        super().__init__([*command, "--grpc", self.target], log)
+        self.http_target = f"127.0.0.1:{free_port()}"
+        # Not as a flag, which an earlier version of the service would not know.
+        super().__init__([*command, "--grpc", self.target], log, {"OJS_GRPC_HTTP": self.http_target})
+
+
+class HttpServer(Process):
+    """The bare HTTP server, on a free port of the loopback interface."""
+
+    def __init__(self, directory: Path) -> None:
+        self.http_target = f"127.0.0.1:{free_port()}"
+        command = [sys.executable, "-m", "benchmarks.bare_http", "--http", self.http_target]
+        super().__init__(command, directory / "bare-http.log")
 
 
 def bare_server(directory: Path) -> GrpcServer:

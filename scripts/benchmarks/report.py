@@ -15,10 +15,13 @@ from benchmarks.bounds import Bound, bounds_of
 from benchmarks.meter import Row
 
 _QUIET_LOAD = 0.5
+_PACKAGES = ("grpcio", "protobuf", "starlette", "uvicorn", "httptools", "uvloop", "redis", "hiredis", "ojs-grpc")
 _HEADLINES = {
     "unary_1": ("rate", "ratio"),
     "unary_64": ("rate", "ratio", "cpu_ratio"),
     "batch_500": ("rate", "ratio"),
+    "http_enqueue": ("rate", "ratio", "cpu_ratio"),
+    "codec": ("read_us", "write_us"),
     "stream": ("rate", "ratio", "cpu_ratio"),
     "fetch_ack_50": ("rate", "ratio"),
     "unique": ("rate", "ratio"),
@@ -29,6 +32,9 @@ _HEADLINES = {
 }
 _MEANINGS = {
     ("stream", "rate"): "messages a second",
+    ("codec", "us"): "us of CPU, JSON of one enqueue",
+    ("codec", "read_us"): "us of CPU, body to request",
+    ("codec", "write_us"): "us of CPU, job to answer",
     ("batch_500", "ratio"): "CPU a job over a bare call's",
     ("unique", "ratio"): "of the rate of plain jobs",
     ("group", "ratio"): "of the rate of a batch's jobs",
@@ -112,7 +118,7 @@ def describe_machine() -> Row:
         "memory": _line_of("/proc/meminfo", "MemTotal"),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("grpcio", "protobuf", "uvloop", "redis", "hiredis", "ojs-grpc")},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "load_average_at_start": os.getloadavg()[0],
     }
 

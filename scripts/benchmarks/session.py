@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import bare, calls, payload
+from benchmarks import bare, bare_http, calls, payload
 from benchmarks.calls import Load
 from benchmarks.load import Generator
 from benchmarks.meter import Window, measure
-from benchmarks.processes import GrpcServer, bare_server
+from benchmarks.processes import GrpcServer, HttpServer, bare_server
 from benchmarks.stores import Store, open_store
 
 SERVE = f"{sys.executable} -m ojs_grpc serve"
@@ -62,6 +62,7 @@ class Session:
     Attributes:
         loads: two generators; the first makes the load, the second whatever happens beside it.
         reply_bytes: size of the service's answer to Enqueue, which the bare server imitates.
+        http_reply_bytes: the same over HTTP.
         envelope_bytes: size of what the service stores once per job.
     """
 
@@ -77,6 +78,7 @@ class Session:
     loads: tuple[Generator, Generator]
     reply_bytes: int = 0
     envelope_bytes: int = 0
+    http_reply_bytes: int = 0
     _queues: int = field(default=0, init=False)
 
     def fresh_queue(self, row: str) -> str:
@@ -106,6 +108,38 @@ class Session:
         """Unary calls on the bare server, with the same bytes as `enqueue_window`."""
         method = bare.unary_method(self.reply_bytes)
         return self._unary_window(self.bare, method, payload.enqueue(queue), in_flight, seconds, self.client)
+
+    def http_window(
+        self, queue: str, in_flight: int, seconds: float, bare_server: HttpServer | None = None
+    ) -> Window:
+        """Enqueueing over HTTP on the service, or as many bytes to and from the bare server."""
+        server = bare_server or self.service
+        body = payload.enqueue_json(queue)
+        if not self.http_reply_bytes:
+            self.http_reply_bytes = len(self._post(self.service.http_target, payload.HTTP_ENQUEUE, body))
+        path = f"{bare_http.PATH}{self.http_reply_bytes}" if bare_server else payload.HTTP_ENQUEUE
+
+        def run() -> Load:
+            return self.loads[0].run(
+                calls.post_repeat,
+                target=server.http_target,
+                path=path,
+                body=body,
+                in_flight=in_flight,
+                seconds=seconds,
+            )
+
+        return measure(server, None if bare_server else self.store, run)
+
+    @contextlib.contextmanager
+    def bare_http(self) -> Iterator[HttpServer]:
+        """The bare HTTP server."""
+        server = HttpServer(self.directory)
+        try:
+            server.wait_until(lambda: self._post(server.http_target, f"{bare_http.PATH}1", b"{}") == b"x")
+            yield server
+        finally:
+            server.stop()
 
     def fill(self, queue: str, jobs: int, batch: int = 500, target: str | None = None) -> Load:
         """Enqueues `jobs` jobs, a multiple of `batch`, in batches."""
@@ -144,6 +178,9 @@ class Session:
             yield store
         finally:
             store.close()
+
+    def _post(self, target: str, path: str, body: bytes) -> bytes:
+        return self.loads[0].run(calls.post_once, target=target, path=path, body=body)
 
     def _unary_window(
         self,

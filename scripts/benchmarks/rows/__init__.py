@@ -7,6 +7,7 @@ from benchmarks.rows.cron import crons
 from benchmarks.rows.delivery import fetch_ack_50, stream
 from benchmarks.rows.enqueue import batch_500, unary_1, unary_64
 from benchmarks.rows.events import event_log, subscribers
+from benchmarks.rows.http import codec, http_enqueue
 from benchmarks.rows.idle import idle
 from benchmarks.rows.latency import latency
 from benchmarks.rows.memory import memory
@@ -21,6 +22,8 @@ ROWS: dict[str, Callable[[Session], Row]] = {
         unary_1,
         unary_64,
         batch_500,
+        http_enqueue,
+        codec,
         stream,
         fetch_ack_50,
         unique,
