@@ -21,6 +21,9 @@ NESTING: Final = Limits().nesting
 MOST: Final = 1 << 19
 """So many values stand in each other and beside each other at most: more than fit into the largest job."""
 
+# So much of a name is told in an error.
+_NAME_CHARS: Final = 200
+
 # Up to here every integer is a double, and from 1e21 on a double is no longer written as an integer.
 _EXACT = 2**53
 _INTEGRAL = 1e21
@@ -72,7 +75,7 @@ def unknown_bytes(members: dict[str, Any], field: str, exact: dict[str, str]) ->
         return struct_bytes(members, field, "", exact)
     except InvalidRequest:
         for name, member in members.items():
-            struct_bytes({name: member}, f"{field}.{name}" if field else name, "", {})
+            struct_bytes({name: member}, f"{field}.{name[:_NAME_CHARS]}".removeprefix("."), "", {})
         raise
 
 

@@ -1,6 +1,6 @@
 """Workflows in JSON (wire section 1.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 from ojs_grpc_pb.v1.workflow_pb2 import (
@@ -35,11 +35,17 @@ _MANY_VIOLATIONS: Final = 100
 _MOST_BYTES: Final = Limits().request_bytes
 
 
-def read_workflow(document: dict[str, Any], now: int) -> CreateWorkflowRequest:
-    """A workflow to create, in either form.
+def read_workflow(document: dict[str, Any], now: int) -> Generator[int, None, CreateWorkflowRequest]:
+    """A workflow to create, in either form; it may be large, so that others should have their turn in between.
 
     Args:
         now: as in `read_enqueue`.
+
+    Yields:
+        The size of each step when it is read.
+
+    Returns:
+        The request.
 
     Raises:
         InvalidRequest: or one of the kinds that `read_template` raises: with every broken rule, unless there are many,
@@ -55,7 +61,8 @@ def read_workflow(document: dict[str, Any], now: int) -> CreateWorkflowRequest:
         # What is wrong with them is told once, and not of every step.
         read_template({"type": "any", "args": [], "options": defaults}, now)
     outline = read_outline(document)
-    steps = outline.compose(iter(_read_steps(list(outline.jobs()), defaults, now)))
+    read = yield from _read_steps(list(outline.jobs()), defaults, now)
+    steps = outline.compose(iter(read))
     # With primitives inside, the steps are something else than the whole is called; a batch is known by its callbacks.
     if outline.nests and kind != BATCH:
         kind = ""
@@ -111,7 +118,9 @@ def render_workflow(workflow: Workflow) -> dict[str, Any]:
     return document
 
 
-def _read_steps(jobs: Sequence[Job], defaults: dict[str, Any], now: int) -> list[WorkflowStep]:
+def _read_steps(
+    jobs: Sequence[Job], defaults: dict[str, Any], now: int
+) -> Generator[int, None, list[WorkflowStep]]:
     """The steps, without what the primitives add.
 
     Raises:
@@ -131,10 +140,12 @@ def _read_steps(jobs: Sequence[Job], defaults: dict[str, Any], now: int) -> list
             if len(broken) > _MANY_VIOLATIONS:
                 break
             continue
-        room -= steps[-1].ByteSize()
+        size = steps[-1].ByteSize()
+        room -= size
         if room < 0:
-            rule = f"must be such that all steps have at most {_MOST_BYTES} bytes together, each with these"
+            rule = f"must be such that all steps have at most {_MOST_BYTES} bytes together"
             raise PayloadTooLarge([Violation("options" if defaults else job.field, rule)])
+        yield size
     if broken:
         raise (kinds.pop() if len(kinds) == 1 else InvalidRequest)(broken)
     return steps

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
 
 from ojs_grpc.core import retry, states, values
-from ojs_grpc.core.attributes import KNOWN, OPTIONS, UNKNOWN_OPTIONS
 from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
 from ojs_grpc.core.job_limits import read_limits
 from ojs_grpc.core.limits import Limits
@@ -25,7 +24,7 @@ from ojs_grpc.core.options import copy_options, trace_id
 from ojs_grpc.core.overlay import overlay
 from ojs_grpc.core.rate_limit import RateLimit
 from ojs_grpc.core.unique import Policy, read_policy
-from ojs_grpc.core.validation import PRIORITIES, check_labels, queue_rule, read_times, type_info
+from ojs_grpc.core.validation import PRIORITIES, check_ext, check_labels, queue_rule, read_times, type_info
 from ojs_grpc.core.wire import bytes_field, timestamp_field
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Violation
 
@@ -151,13 +150,7 @@ class EnvelopeReader:
 
     def _other_fields(self, entry: Entry) -> bytes:
         """What few jobs have: the schema of their arguments, attributes that nobody knows, and JSON's own texts."""
-        taken = [f"ext.{name}" for name in entry.ext.fields if name in KNOWN and name != UNKNOWN_OPTIONS]
-        if UNKNOWN_OPTIONS in entry.ext.fields:
-            options = entry.ext.fields[UNKNOWN_OPTIONS]
-            if not options.HasField("struct_value"):
-                raise InvalidRequest([Violation(f"ext.{UNKNOWN_OPTIONS}", "must be an object")])
-            taken += [f"ext.{UNKNOWN_OPTIONS}.{name}" for name in options.struct_value.fields if name in OPTIONS]
-        broken = [Violation(field, "must not have the name of an attribute of the spec") for field in taken]
+        broken = check_ext(entry.ext)
         if len(entry.schema) > self._limits.schema_chars:
             broken.append(Violation("schema", f"must be at most {self._limits.schema_chars} characters"))
         if broken:

@@ -11,6 +11,8 @@ from urllib.parse import unquote
 _MOST = 2000
 _MOST_STEPS = 500_000
 
+_REFERENCE_CHARS = 100
+
 _LISTS = ("allOf", "anyOf", "oneOf")
 _ONES = ("not", "if", "then", "else")
 _MAPS = ("dependentSchemas", "dependencies")
@@ -130,9 +132,13 @@ class _Costs:
         if fragment and not fragment.startswith("/"):
             return self._anchors.get(fragment)
         found: Any = self._root
-        for part in unquote(fragment).split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            found = found[int(name)] if isinstance(found, list) else found[name]
+        try:
+            for part in unquote(fragment).split("/")[1:]:
+                name = part.replace("~1", "/").replace("~0", "~")
+                found = found[int(name)] if isinstance(found, list) else found[name]
+        except (LookupError, TypeError, ValueError):
+            # The validator does not look where nothing applies, such as at `then` without `if`.
+            raise ValueError(f"$ref points to nothing: {reference[:_REFERENCE_CHARS]}") from None
         return found
 
     def _note_anchors(self, root: _Node) -> None:
@@ -143,8 +149,10 @@ class _Costs:
                 if node is not root and isinstance(node.get("$id"), str):
                     raise ValueError("must not hold schemas with an $id of their own")
                 for name in ("$anchor", "$dynamicAnchor"):
-                    if isinstance(node.get(name), str):
-                        self._anchors[node[name]] = node
+                    anchor = node.get(name)
+                    # Of two, the validator might follow the other one.
+                    if isinstance(anchor, str) and self._anchors.setdefault(anchor, node) is not node:
+                        raise ValueError("must not have the same anchor twice")
                 waiting += node.values()
             elif isinstance(node, list):
                 waiting += node

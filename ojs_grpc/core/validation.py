@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, Job
 
 from ojs_grpc.core import states
+from ojs_grpc.core.attributes import KNOWN, OPTIONS, UNKNOWN_OPTIONS
 from ojs_grpc.core.duration import duration_ms, timestamp_ms
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.wire import bytes_field
@@ -136,3 +138,17 @@ def check_labels(options: EnqueueOptions, limits: Limits, broken: list[Violation
         broken.append(Violation("options.tags", "must not repeat"))
     if len(options.trace_id) > limits.trace_id_chars:
         broken.append(Violation("options.trace_id", f"must be at most {limits.trace_id_chars} characters"))
+
+
+def check_ext(ext: Struct) -> list[Violation]:
+    """The rules that attributes break which nobody knows: JSON shows them beside those that everybody knows.
+
+    The members of `options` that nobody knows are one of them, an object.
+    """
+    taken = [f"ext.{name}" for name in ext.fields if name in KNOWN and name != UNKNOWN_OPTIONS]
+    if UNKNOWN_OPTIONS in ext.fields:
+        options = ext.fields[UNKNOWN_OPTIONS]
+        if not options.HasField("struct_value"):
+            return [Violation(f"ext.{UNKNOWN_OPTIONS}", "must be an object")]
+        taken += [f"ext.{UNKNOWN_OPTIONS}.{name}" for name in options.struct_value.fields if name in OPTIONS]
+    return [Violation(field, "must not have the name of an attribute of the spec") for field in taken]

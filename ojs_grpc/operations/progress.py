@@ -168,7 +168,7 @@ class Progress:
 def _merge(before: _Kept, report: Report, now: int) -> _Kept:
     fraction = before.fraction
     if report.fraction is not None:
-        said = min(max(report.fraction, 0.0), 1.0)
+        said = min(max(0.0, report.fraction), 1.0)
         if fraction is not None and said < fraction:
             return before._replace(updated_at=before.updated_at or now)
         fraction = said

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Struct, Value
-from ojs_grpc_pb.v1 import job_pb2, worker_pb2
+from ojs_grpc_pb.v1 import job_pb2, service_pb2, worker_pb2
 from ojs_grpc_pb.v1.job_pb2 import Job, RateLimit, RetryPolicy, UniquePolicy
 
 from ojs_grpc.core.duration import to_duration, to_timestamp
@@ -214,6 +214,35 @@ async def test_what_a_grpc_client_says_exactly_is_checked(pair: Pair) -> None:
         lie = job_pb2.EnqueueRequest(type="a", args=[Value(number_value=1)], exact={pointer: text})
         with pytest.raises(Exception, match="exact"):
             await pair.grpc.stub.Enqueue(lie)
+
+
+async def test_numbers_that_json_cannot_say(pair: Pair) -> None:
+    """A job that held one could never be shown."""
+    for number in (float("nan"), float("inf")):
+        unsayable = Struct(fields={"a": Value(number_value=number)})
+        await pair.grpc.enqueue("a")
+        job = await pair.grpc.fetch_one()
+        with pytest.raises(Exception, match="NaN or infinity"):
+            await pair.grpc.nack(job, error=job_pb2.JobError(code="x", ext=unsayable))
+        wrapped = Struct(fields={"ojs.value": Value(struct_value=unsayable)})
+        with pytest.raises(Exception, match=r"exact|NaN or infinity"):
+            await pair.grpc.stub.Ack(worker_pb2.AckRequest(job_id=job.id, result=wrapped, exact={"/result": "{}"}))
+        await pair.grpc.nack(job, requeue=True)
+        assert (await pair.job(job.id))["state"] == "available"
+        await pair.grpc.ack(await pair.grpc.fetch_one())
+
+
+@pytest.mark.parametrize("options", [value("text"), value({"queue": "other"}), value({"metadata": 1})])
+async def test_unknown_options_that_are_none(pair: Pair, options: Value) -> None:
+    """A client of HTTP would take them for what the job has."""
+    ext = Struct(fields={"options": options})
+    with pytest.raises(Exception, match=r"ext\.options"):
+        await pair.grpc.stub.Enqueue(job_pb2.EnqueueRequest(type="a", ext=ext))
+    with pytest.raises(Exception, match=r"ext\.options"):
+        await pair.grpc.stub.RegisterCron(
+            service_pb2.RegisterCronRequest(name="a", cron="@daily", type="a", ext=ext)
+        )
+    assert (await pair.send("GET", "/ojs/v1/cron"))["count"] == 0
 
 
 async def test_a_struct_is_told_from_none(pair: Pair) -> None:

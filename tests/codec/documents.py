@@ -8,7 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError, JobState, RateLimit, RetryPolicy, UniqueConflictAction, UniquePolicy
+from ojs_grpc_pb.v1.workflow_pb2 import CreateWorkflowRequest
 
+from ojs_grpc.codec import workflow
 from ojs_grpc.core import states
 from ojs_grpc.core.attributes import KNOWN
 from ojs_grpc.core.duration import to_duration
@@ -50,6 +52,17 @@ TIMES = st.one_of(
     ),
     st.datetimes().map(lambda time: f"{max(time.year, 3):04}-{time:%m-%dT%H:%M:%S.%f}-05:30"),
 ).filter(lambda text: not text.startswith("9999-12-31"))
+
+
+def read_workflow(document: dict[str, Any], now: int) -> CreateWorkflowRequest:
+    """The workflow, read without a pause."""
+    steps = workflow.read_workflow(document, now)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            request: CreateWorkflowRequest = end.value
+            return request
 
 
 def said(document: Any) -> str:  # noqa: ANN401 - any JSON value

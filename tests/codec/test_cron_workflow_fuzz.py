@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from ojs_grpc_pb.v1.service_pb2 import CronEntry
 
 from ojs_grpc.codec.cron import name_cron_fields, read_cron, render_cron
-from ojs_grpc.codec.workflow import name_workflow_fields, read_workflow
+from ojs_grpc.codec.workflow import name_workflow_fields
 from ojs_grpc.core import cron_entry
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader
 from ojs_grpc.core.workflow import definition
 from ojs_grpc.errors import InvalidRequest
-from tests.codec.documents import ATTRIBUTES, NOW, VALUES, WORDS, objects_of
+from tests.codec.documents import ATTRIBUTES, NOW, VALUES, WORDS, objects_of, read_workflow
 
 READER = EnvelopeReader(Defaults())
 

@@ -18,12 +18,13 @@ from ojs_grpc_pb.v1.workflow_pb2 import (
     WorkflowStepStatus,
 )
 
-from ojs_grpc.codec.workflow import name_workflow_fields, read_workflow, render_workflow
+from ojs_grpc.codec.workflow import name_workflow_fields, render_workflow
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader
 from ojs_grpc.core.workflow import definition
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Violation
 from tests.clock import START
+from tests.codec.documents import read_workflow
 
 
 def job(type: str = "test.job", **members: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON

@@ -604,3 +604,10 @@ def test_reading_an_error_does_not_change_it(error: JobError) -> None:
 
     assert error.SerializeToString() == before
     assert not error.HasField("details") or "ojs.type" not in error.details.fields
+
+
+def test_countless_empty_names() -> None:
+    """The first one is told of."""
+    policy = RetryPolicy(non_retryable_errors=["a", *[""] * 100_000])
+
+    assert [field for field, _ in retry.violations(policy, "retry")] == ["retry.non_retryable_errors[1]"]

@@ -96,6 +96,28 @@ def test_a_schema_refers_to_its_own_parts_alone(schema: dict[str, Any]) -> None:
         Schema(schema)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"then": {"$ref": "#/nope"}},
+        {"then": {"$ref": "#/enum/7"}, "enum": [1]},
+        {"then": {"$ref": "#/enum/x"}, "enum": [1]},
+        {"then": {"$ref": "#/minItems/x"}, "minItems": 1},
+    ],
+)
+def test_a_schema_refers_to_what_is_there(schema: dict[str, Any]) -> None:
+    """Also where it applies to nothing."""
+    with pytest.raises(ValueError, match="points to nothing"):
+        Schema(schema)
+
+
+@pytest.mark.parametrize("anchor", ["$anchor", "$dynamicAnchor"])
+def test_an_anchor_is_one_place(anchor: str) -> None:
+    """Of two with the same name, one could hide what the other one costs."""
+    with pytest.raises(ValueError, match="anchor twice"):
+        Schema({"items": {"$ref": "#x"}, "$defs": {"a": {anchor: "x"}, "b": {anchor: "x", "minimum": 1}}})
+
+
 # How long it takes
 
 PATTERN = "^[ab]*a[ab]{1000}$"

@@ -106,9 +106,10 @@ def test_digits_handed_on() -> None:
     got = context.gather([(str(place), b"") for place in range(12)])
     for value in got.meta.fields["ojs.parent_results"].list_value.values:
         value.number_value = 2**53
-    got.exact.update({"/parent_results/1": "9007199254740993", "/parent_results/11": "9007199254740994", "/args/0": "1"})
+    pointers = {"/parent_results/1": "9007199254740993", "/parent_results/11": "9007199254740995", "/args/0": "1"}
+    got.exact.update(pointers)
 
     exact = [dict(AckRequest.FromString(result).exact) for result in context.handed_on(got)]
 
-    assert (exact[1], exact[11]) == ({"/result": "9007199254740993"}, {"/result": "9007199254740994"})
+    assert (exact[1], exact[11]) == ({"/result": "9007199254740993"}, {"/result": "9007199254740995"})
     assert not any(exact[0:1] + exact[2:11])

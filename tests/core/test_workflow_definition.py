@@ -1,6 +1,7 @@
 """What is accepted as a workflow, and what becomes of it (behaviour sections 4.1 and 4.2)."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -326,3 +327,13 @@ def test_the_trace_of_the_call() -> None:
     _, jobs = definition.read(request, EnvelopeReader(Defaults()), START, trace)
 
     assert [dict(Job.FromString(job.envelope).meta) for job in jobs] == [trace, trace]
+
+
+def test_countless_dependencies() -> None:
+    """Of one step: they are counted, and not looked at."""
+    request = CreateWorkflowRequest(steps=[WorkflowStep(id="a", type="a", depends_on=[""] * 1_000_000)])
+
+    with mock.patch.object(definition.graph, "find_cycle") as find_cycle, pytest.raises(InvalidRequest):
+        definition.read(request, EnvelopeReader(Defaults()), START, {})
+
+    assert not find_cycle.called

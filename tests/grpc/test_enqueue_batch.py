@@ -10,6 +10,7 @@ from ojs_grpc_pb.v1 import job_pb2
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueBatchRequest, EnqueueOptions, RetryPolicy
 
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
+from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.operations.jobs import CallContext
 from tests.clock import START
 from tests.grpc.service import SECOND, Service, ids, invalid, refused, seconds, struct, too_large, value
@@ -171,6 +172,18 @@ async def test_default_options_count_for_every_job(service: Service) -> None:
 
     assert caught.fields == ["jobs"]
     assert await service.counts() == {}
+
+
+async def test_what_nobody_knows_in_default_options(service: Service) -> None:
+    """It is not copied for every job, which would take minutes."""
+    unknown = bytes_field(60_000, b"x" * 10_000_000)
+    common = EnqueueOptions.FromString(EnqueueOptions(queue="q").SerializeToString() + unknown)
+    jobs = [BatchJobEntry(type="a", options=EnqueueOptions(priority=1))] * 1000
+
+    async with asyncio.timeout(10):
+        reply = await service.stub.EnqueueBatch(EnqueueBatchRequest(jobs=jobs, default_options=common))
+
+    assert reply.count == 1000
 
 
 async def test_others_have_their_turn_while_a_large_batch_is_read(service: Service) -> None:

@@ -51,7 +51,7 @@ KNOWN = {state: f"{CHOSEN_ID}{number:02x}" for number, state in enumerate(STATES
 HUGE = "x" * ((1 << 20) + 1)
 TEXTS = ["", "a", "\0", "x" * 300, "😀" * 200, "a\nb", "{}*?[", "'; DROP TABLE jobs; --", "\ud7ff\ue000\uffff"]
 IDS = [*KNOWN.values(), UNKNOWN_ID, f"{CHOSEN_ID}ff", UNKNOWN_ID.upper(), "x", "-" * 36, f"{UNKNOWN_ID}\n", "worker-1"]
-POINTERS = ["/args/0", "/retry", "/max_attempts", "/scheduled_at", "/meta/a", "/ext", "/result", "/details", "/a", "/" * 999]
+POINTERS = ["/args/0", "/retry", "/max_attempts", "/scheduled_at", "/meta/a", "/result", "/details", "/a", "/" * 999]
 NAMES = {
     "type": ["a", "mail.send", "Bad Type", "a" * 255, "a" * 256, "a..b", "ä"],
     "queue": ["default", "other", "Bad", "q" * 128, "q" * 129, "_", "{a}", "a:b"],

@@ -34,12 +34,12 @@ async def test_the_manifest_says_what_this_is(everywhere: Service, scheme: str) 
         protocols=["grpc"],
         backend=scheme,
         extensions=[
+            "unique-jobs:strong",
             "urn:ojs:ext:backpressure",
             "urn:ojs:ext:dead-letter",
             "urn:ojs:ext:events",
             "urn:ojs:ext:payload-limits",
             "urn:ojs:ext:rate-limiting",
-            "unique-jobs:strong",
         ],
         capabilities={
             "batch_enqueue": True,

@@ -105,7 +105,8 @@ async def test_entries_of_the_other_binding(web: Web) -> None:
         (entry(overlap_policy="queue"), "overlap_policy"),
         (entry(type="Bad"), "type"),
         (entry(args=None), "args"),
-        (entry(options={"scheduled_at": "2030-01-01T00:00:00Z"}), "options.delay_until"),
+        (entry(options={"scheduled_at": "2030-01-01T00:00:00Z"}), "options.scheduled_at"),
+        (entry(delay_until="2030-01-01T00:00:00Z"), "delay_until"),
     ],
 )
 async def test_what_breaks_a_rule(web: Web, document: dict[str, Any], field: str) -> None:

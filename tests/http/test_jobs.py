@@ -1,6 +1,8 @@
 """Enqueue, get, cancel, activate over HTTP (wire section 1.2)."""
 
 import asyncio
+from typing import Any
+from unittest import mock
 
 import pytest
 from ojs_grpc_pb.v1 import job_pb2
@@ -115,6 +117,58 @@ async def test_an_idempotency_key_holds_across_bindings(web: Web) -> None:
     again = await web.grpc.stub.Enqueue(request, metadata=[("x-ojs-idempotency-key", "once")])
 
     assert again.job.id == first["job"]["id"]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_an_idempotency_key_with_a_time_that_counts_from_now(web: Web, batch: bool) -> None:  # noqa: FBT001
+    """The same words later are the same request; other words are not."""
+    def request(delay: str) -> tuple[str, dict[str, Any]]:
+        job = {"type": "a", "args": [], "options": {"delay_until": delay}}
+        return ("/jobs/batch", {"jobs": [job]}) if batch else ("/jobs", job)
+
+    first = await web.post(*request("+PT5M"), status=201, headers={"Idempotency-Key": "once"})
+    web.clock.advance(60_000)
+
+    again = await web.post(*request("+PT5M"), status=201, headers={"Idempotency-Key": "once"})
+
+    assert again == first
+    path, document = request("+PT6M")
+    other = await web.client.post(f"/ojs/v1{path}", json=document, headers={"Idempotency-Key": "once"})
+    assert other.status_code >= 400
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"args": [{}], "unique": {"keys": ["type", "args"], "args_keys": ["x"]}}, "unique.args_keys"),
+        ({"priority": 500}, "priority"),
+        ({"options": {"retry_policy": {"initial_interval_ms": 600_000}}}, "options.retry_policy.initial_interval_ms"),
+        ({"pending": True, "delay_until": "+PT1H"}, "pending"),
+    ],
+)
+async def test_what_the_engine_refuses_is_named_as_it_was_written(
+    web: Web, document: dict[str, Any], field: str
+) -> None:
+    """Alone and in a batch."""
+    job = {"type": "a", "args": [], **document}
+
+    alone = await web.client.post("/ojs/v1/jobs", json=job)
+    batch = await web.client.post("/ojs/v1/jobs/batch", json={"jobs": [{"type": "a", "args": []}, job]})
+
+    assert alone.json()["error"]["details"]["field"] == field
+    details = batch.json()["error"]["details"]
+    assert (details["field"], details["index"]) == (f"jobs[1].{field}", 1)
+
+
+async def test_others_have_their_turn_while_a_large_batch_is_read(web: Web) -> None:
+    """Others' heartbeats come in between."""
+    job = {"type": "a", "args": [[0.5] * 10_000]}
+    sending = asyncio.create_task(web.post("/jobs/batch", {"jobs": [job] * 60}, status=201))
+    with mock.patch.object(asyncio, "sleep", side_effect=asyncio.sleep) as slept:
+        answer = await sending
+
+    assert answer["count"] == len(answer["jobs"]) == 60
+    assert slept.call_count >= 60
 
 
 async def test_a_long_idempotency_key(web: Web) -> None:

@@ -156,6 +156,13 @@ async def test_a_report_is_a_heartbeat(everywhere: Web) -> None:
     assert (held["state"], lost["state"]) == ("active", "available")
 
 
+async def test_nothing_is_not_less_than_nothing(web: Web) -> None:
+    """Zero has no sign."""
+    job = await active(web)
+
+    assert str((await report(web, job, progress=-0.0))["progress"]).startswith("0")
+
+
 async def test_sdks_report_percentages(everywhere: Web) -> None:
     """From 0 to 100, with the job in the body."""
     job = await active(everywhere)

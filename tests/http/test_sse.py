@@ -2,18 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 import pytest
 
 from ojs_grpc.bindings.http import sse
+from ojs_grpc.bindings.http.route import Chunks, Stream
+from ojs_grpc.bindings.http.sending import send_stream
 from ojs_grpc.core.event_rendering import gap
+from ojs_grpc.operations.event_filters import Filters
 from tests.http.raw import Raw
 from tests.http.service import UNKNOWN_ID, Web, error_of, eventually, patience
 
 SECOND = 1000
+
+Message = MutableMapping[str, Any]
 
 
 class Frame(NamedTuple):
@@ -436,3 +441,63 @@ async def test_a_thousand_streams(web: Web) -> None:
     for _, writer in connections:
         writer.close()
     await eventually(lambda: subscribers(web) == 0)
+
+
+async def test_a_stream_is_closed_that_never_began(web: Web) -> None:
+    """As when the server stops, or a header cannot be sent, before the first byte."""
+    events = await sse.open_events(web.grpc.server.engine.events, Filters())
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(_: Message) -> None:
+        raise asyncio.CancelledError
+
+    stream = Stream(sse.Frames(events, sse.Naming.TYPES, "all"))
+    with pytest.raises(asyncio.CancelledError):
+        await send_stream(stream, "req_1", [(b"content-type", b"")], receive, send)
+
+    assert subscribers(web) == 0
+
+
+async def test_a_long_stream_gives_others_their_turn() -> None:
+    """Also when its reader is fast enough for all of it."""
+    turns = 0
+
+    class Endless(Chunks):
+        async def __anext__(self) -> bytes:
+            if turns == 10:
+                raise StopAsyncIteration
+            return b"x"
+
+        async def aclose(self) -> None:
+            pass
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(_: Message) -> None:
+        pass
+
+    async def count() -> None:
+        nonlocal turns
+        for _ in range(10):
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with patience():
+        headers = [(b"content-type", b"")]
+        await asyncio.gather(send_stream(Stream(Endless()), "req_1", headers, receive, send), count())
+
+
+async def test_the_head_of_a_stream(web: Web) -> None:
+    """HEAD is answered at once, and nothing stays open."""
+    async with patience():
+        answer = await web.client.head("/ojs/v1/events/stream")
+        after = await web.client.get("/ojs/v1/health")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
+    assert after.status_code == 200
+    assert subscribers(web) == 0

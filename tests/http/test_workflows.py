@@ -1,7 +1,9 @@
 """Workflows over HTTP (wire section 1.2)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 from ojs_grpc_pb.v1.workflow_pb2 import CreateWorkflowRequest, GetWorkflowRequest, WorkflowStep
@@ -187,6 +189,15 @@ async def test_what_the_jobs_keep(web: Web) -> None:
     own, other = [await web.job(step["job_id"]) for step in workflow["steps"]]
     assert (own["args"], own["x_team"], own["queue"], own["priority"]) == ([2**53 + 1], "blue", "own", 3)
     assert (other["queue"], other["priority"]) == ("all", 3)
+
+
+async def test_others_have_their_turn_while_a_large_one_is_read(web: Web) -> None:
+    """Others' heartbeats come in between."""
+    step = {"type": "a", "args": [[0.5] * 10_000]}
+    with mock.patch.object(asyncio, "sleep", side_effect=asyncio.sleep) as slept:
+        await web.post("/workflows", {"type": "group", "jobs": [step] * 30}, status=201)
+
+    assert slept.call_count >= 10
 
 
 async def test_the_trace_of_the_call(web: Web) -> None:

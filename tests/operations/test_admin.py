@@ -301,7 +301,7 @@ async def test_dead_letters_among_many_others(
         for _ in range(3):
             await discard(rig, store, clock, queue)
         await bury(store, queue)
-    read = []
+    read: list[bytes] = []
     jobs = store.jobs
 
     async def noting(*arguments: Any) -> Page[bytes]:  # noqa: ANN401 - as the store takes them

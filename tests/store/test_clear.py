@@ -140,7 +140,7 @@ async def test_what_others_do_meanwhile_goes_too(store: Store, scheme: str, monk
     held = await take_one(store)
     connections = store._connections  # type: ignore[attr-defined]
     call = connections.call
-    acked = []
+    acked: list[str] = []
 
     async def call_and_ack(*words: Any) -> Any:  # noqa: ANN401 - whatever the command replies
         answer = await call(*words)

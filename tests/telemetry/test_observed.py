@@ -20,11 +20,11 @@ from ojs_grpc.operations.engine import Engine
 from ojs_grpc.operations.jobs import CallContext
 from ojs_grpc.stores import open_store
 from ojs_grpc.stores.observed import observe
-from ojs_grpc.stores.ports import Store, Unit
+from ojs_grpc.stores.ports import Store
 from ojs_grpc.telemetry.recorder import DUE, NEW, Recorder
 from tests.clock import START, FakeClock
 from tests.signals import RecordingSignals
-from tests.store.building import job
+from tests.store.building import job, unit
 
 OPERATIONS = [name for name in dir(Store) if iscoroutinefunction(getattr(Store, name))]
 
@@ -176,7 +176,7 @@ async def test_what_cannot_be_counted_is_done_all_the_same(clock: FakeClock) -> 
     store = observe(open_store("memory:", clock=clock), recorder)
     await store.open(RecordingSignals())
     with mock.patch.object(recorder, "changed", side_effect=KeyError("a bug")):
-        (outcome,) = await store.insert([Unit([job()])], START)
+        (outcome,) = await store.insert([unit(job())], START)
     await store.close()
 
     assert outcome is None

@@ -1,5 +1,6 @@
 """Answers, errors and streams as ASGI messages."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -18,6 +19,9 @@ log = structlog.get_logger(__name__)
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
+
+# Parts of a stream that are sent before others have their turn.
+_SLICE = 50
 
 
 async def send_answer(answer: Answer, headers: RawHeaders, receive: Receive, send: Send) -> int:
@@ -71,23 +75,28 @@ async def send_stream(stream: Stream, request_id: str, headers: RawHeaders, rece
     """Writes a stream until it ends or nobody reads it any more, and gives its status."""
 
     async def write() -> None:
-        async with aclosing(stream.chunks):
-            async for chunk in stream.chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        turn = 0
+        async for chunk in stream.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            turn += 1
+            if turn % _SLICE == 0:
+                # Where much waits, none of this gives others their turn.
+                await asyncio.sleep(0)
 
-    headers[0] = (b"content-type", stream.media.encode())
-    headers += _encode(stream.headers)
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    # A stream may be quiet for long: the caller learns at once that it is open.
-    await send({"type": "http.response.body", "body": b"", "more_body": True})
-    try:
-        await unless_gone(receive, write())
-    except CallerGone:
-        return 200
-    except OJSError as error:
-        log.debug("stream ended", request_id=request_id, code=error.code)
-    except Exception:  # a bug; the server goes on
-        log.exception("unexpected error", request_id=request_id)
+    async with aclosing(stream.chunks):
+        headers[0] = (b"content-type", stream.media.encode())
+        headers += _encode(stream.headers)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        # A stream may be quiet for long: the caller learns at once that it is open.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        try:
+            await unless_gone(receive, write())
+        except CallerGone:
+            return 200
+        except OJSError as error:
+            log.debug("stream ended", request_id=request_id, code=error.code)
+        except Exception:  # a bug; the server goes on
+            log.exception("unexpected error", request_id=request_id)
     await send({"type": "http.response.body", "body": b""})
     return 200
 

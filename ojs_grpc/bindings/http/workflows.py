@@ -11,6 +11,7 @@ from ojs_grpc_pb.v1.workflow_pb2 import (
     WORKFLOW_STATE_FAILED,
     WORKFLOW_STATE_RUNNING,
     WORKFLOW_STATE_UNSPECIFIED,
+    CreateWorkflowRequest,
     Workflow,
     WorkflowState,
 )
@@ -24,6 +25,7 @@ from ojs_grpc.codec.members import Members
 from ojs_grpc.codec.workflow import name_workflow_fields, read_workflow, render_workflow
 from ojs_grpc.errors import InvalidRequest, Violation
 from ojs_grpc.operations.engine import Engine
+from ojs_grpc.operations.pauses import Pauses
 
 _STATES: Final[Mapping[str, WorkflowState.ValueType]] = MappingProxyType(
     {
@@ -63,7 +65,7 @@ class WorkflowsHandlers:
 
     async def create(self, call: Call) -> Answer:
         """Stores a workflow with all its jobs."""
-        request = read_workflow(call.document, call.now)
+        request = await _read(call)
         try:
             workflow = await self._workflows.create(request, call.enqueue_context.trace)
         except InvalidRequest as error:
@@ -111,6 +113,17 @@ class WorkflowsHandlers:
         jobs = await self._workflows.completed_jobs(workflow, _MAX_JOBS_BYTES)
         rendered = {job_id: render_job(job) for job_id, job in jobs.items()}
         return {job_id: job["result"] for job_id, job in rendered.items() if "result" in job}
+
+
+async def _read(call: Call) -> CreateWorkflowRequest:
+    steps, pauses = read_workflow(call.document, call.now), Pauses()
+    while True:
+        try:
+            size = next(steps)
+        except StopIteration as end:
+            request: CreateWorkflowRequest = end.value
+            return request
+        await pauses.after(size)
 
 
 def _read_state(query: Query) -> WorkflowState.ValueType | None:

@@ -22,12 +22,11 @@ class _Route(NamedTuple):
     last: int = _END
 
 
-_BY_TIME = {
+_BY_TIME = frozenset({Section.ACTIVE, Section.RETRYABLE, Section.SCHEDULED})
+_ROUTES: Mapping[Section, _Route] = {
     Section.ACTIVE: _Route(["active_equal", "active_after"], -1, 0),
     Section.RETRYABLE: _Route(["waiting_equal", "waiting_after"], -1, 0),
     Section.SCHEDULED: _Route(["waiting_equal", "waiting_after"], -1, 0),
-}
-_BY_QUEUE: Mapping[Section, _Route] = {
     Section.IN_LINE: _Route(["line_equal", "line_below"]),
     Section.LIMITED: _Route(["limited_equal", "limited_below"]),
     Section.PENDING: _Route(["pending"], 0),
@@ -83,22 +82,23 @@ def _walk_time(db: sqlite3.Connection, section: Section, only: str, start: Place
     row = db.execute(_SQL["queue"], (only,)).fetchone() if only else (0,)
     if row is None:
         return
-    for mark, key, state, queue in _follow(db, _BY_TIME[section], 0, start):
+    for mark, key, state, queue in _follow(db, section, 0, start):
         is_wanted = state == STATE_OF[section] and row[0] in (0, queue)
         yield _Seen(Place(section, "", mark, str(key)), key if is_wanted else None)
 
 
 def _walk_queues(db: sqlite3.Connection, section: Section, only: str, start: Place) -> Iterator[_Seen]:
-    first = start.name
-    for index, name in db.execute(_SQL["queues"], {"name": first, "queue": only, "state": STATE_OF[section]}):
-        for mark, key, state, last in _follow(db, _BY_QUEUE[section], index, start if name == first else None):
+    wanted = {"name": start.name, "queue": only, "state": STATE_OF[section]}
+    for index, name in db.execute(_SQL["queues"], wanted):
+        for mark, key, state, last in _follow(db, section, index, start if name == start.name else None):
             yield _Seen(Place(section, name, mark, str(last)), key if state == STATE_OF[section] else None)
 
 
 def _follow(
-    db: sqlite3.Connection, route: _Route, index: int, start: Place | None
+    db: sqlite3.Connection, section: Section, index: int, start: Place | None
 ) -> Iterator[tuple[int, int, int, int]]:
     """Rows of an index behind a place in it: the mark, the job's key and state, and what orders equal marks."""
+    route = _ROUTES[section]
     mark, last = (start.mark, _number(start.last)) if start is not None and start.last else route[1:]
     for statement in route.statements:
         rows = db.execute(_SQL[statement], {"index": index, "mark": mark, "last": last})

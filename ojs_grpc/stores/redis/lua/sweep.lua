@@ -17,7 +17,7 @@
 
 local NO_LIMIT = 2 ^ 53
 local CHUNK = 100
--- Jobs of lists that one script looks at: those that were deleted by name are not there any more, and count for nothing.
+-- Names in lists that one script looks at: those of jobs that were deleted by name do not count as removed.
 local MOST_LOOKS = 1000
 local ENDED = { [COMPLETED] = true, [CANCELLED] = true, [DISCARDED] = true }
 local limit, removed, looks = tonumber(ARGV[6]), 0, 0

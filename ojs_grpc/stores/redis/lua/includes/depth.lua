@@ -22,8 +22,8 @@ local function depth_of(prefix, queue, now, process)
     catch_up(process)
     write_facts(now)
     local counts = redis.call('HMGET', prefix .. 'facts:' .. queue, 'scheduled', 'retryable')
-    local available = redis.call('ZCARD', prefix .. 'ready:' .. queue) + redis.call('ZCARD', prefix .. 'limited:' .. queue)
-    depths[queue] = available + tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
+    depths[queue] = redis.call('ZCARD', prefix .. 'ready:' .. queue)
+      + redis.call('ZCARD', prefix .. 'limited:' .. queue) + tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
   end
   return depths[queue]
 end

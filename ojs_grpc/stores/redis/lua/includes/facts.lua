@@ -6,9 +6,9 @@ local MINUTE_MS = 60000
 local MINUTES_KEPT_MS = 7200000
 local facts_of_queues = {}
 
--- By what the counts of a queue are to grow: in all, `active`, `scheduled`, `retryable`, `discarded`, `completed`; of the
--- list of finished jobs, `gone` for jobs that it names and that were deleted, and `swept` for those it named once; in
--- this minute, `completed`, `duration`, `failed`, `claimed` and `wait`.
+-- By what the counts of a queue are to grow: in all, `active`, `scheduled`, `retryable`, `discarded`, `completed`; of
+-- the list of finished jobs, `gone` for names of jobs that were deleted, and `swept` for names that it has lost; in this
+-- minute, `completed`, `duration`, `failed`, `claimed` and `wait`.
 local function facts_of(prefix, queue)
   local facts = facts_of_queues[queue]
   if not facts then
