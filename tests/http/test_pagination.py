@@ -32,10 +32,10 @@ async def read(limit: int, cursor: str) -> Page[int]:
         ({"limit": "10"}, Paging(10)),
         ({"limit": "1000"}, Paging(200)),
         ({"limit": "10", "offset": "30"}, Paging(10, "", 30)),
-        ({"page": "1"}, Paging(50)),
-        ({"page": "3", "per_page": "20"}, Paging(20, "", 40)),
-        ({"page": "2", "per_page": "1000"}, Paging(200, "", 200)),
-        ({"page": "2", "limit": "7"}, Paging(7, "", 7)),
+        ({"page": "1"}, Paging(50, by_page=True)),
+        ({"page": "3", "per_page": "20"}, Paging(20, "", 40, by_page=True)),
+        ({"page": "2", "per_page": "1000"}, Paging(200, "", 200, by_page=True)),
+        ({"page": "2", "limit": "7"}, Paging(7, "", 7, by_page=True)),
         ({"cursor": "abc", "offset": "9", "limit": "5"}, Paging(5, "abc")),
     ],
 )
@@ -44,9 +44,20 @@ def test_what_a_request_says(query: dict[str, str], paging: Paging) -> None:
     assert read_paging(call_with(**query)) == paging
 
 
-@pytest.mark.parametrize("query", [{"limit": "-1"}, {"limit": "x"}, {"page": "0"}, {"offset": "1.5"}, {"page": "٣"}])
-def test_what_is_no_number(query: dict[str, str]) -> None:
-    """It is refused, by its name."""
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "-1"},
+        {"limit": "x"},
+        {"page": "0"},
+        {"offset": "1.5"},
+        {"page": "٣"},
+        {"offset": "10001"},
+        {"page": "202", "per_page": "50"},
+    ],
+)
+def test_what_is_no_number_or_too_large(query: dict[str, str]) -> None:
+    """It is refused, by its name: what stands before an offset has to be read."""
     with pytest.raises(InvalidRequest) as error:
         read_paging(call_with(**query))
 

@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 from ojs_grpc.bindings.http.call import Call
+from ojs_grpc.errors import InvalidRequest, Violation
 from ojs_grpc.stores.ports import Page
 
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 200
 _MOST = 10**9
+# Rows before an offset are read: so many at most.
+_MOST_SKIPPED = 10_000
 
 Row = TypeVar("Row")
 
@@ -35,13 +38,15 @@ def read_paging(call: Call, default: int = _DEFAULT_LIMIT, most: int = _MAX_LIMI
     A limit above `most` counts as `most`, and one of zero as none.
 
     Raises:
-        InvalidRequest: one of them is no whole number, or negative.
+        InvalidRequest: one of them is no whole number, or negative, or leads too far into the list.
     """
     query = call.query
     limit = query.whole("limit", 0, 0, _MOST) or query.whole("per_page", 0, 0, _MOST) or default
     limit = min(limit, most)
     page = query.whole("page", 1, 1, _MOST)
-    offset = query.whole("offset", (page - 1) * limit, 0, _MOST)
+    offset = query.whole("offset", (page - 1) * limit, 0, _MOST_SKIPPED)
+    if offset > _MOST_SKIPPED:
+        raise InvalidRequest([Violation("page", f"must begin at most {_MOST_SKIPPED} rows on; further on, use cursor")])
     cursor = query.text("cursor")
     by_page = bool(query.text("page") or query.text("per_page"))
     return Paging(limit, cursor, 0 if cursor else offset, by_page)

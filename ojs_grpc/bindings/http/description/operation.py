@@ -69,7 +69,7 @@ _NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 10**9}
 PAGING: Sequence[Parameter] = (
     Parameter("limit", _NUMBER, "Rows on a page; as many as a page may have if it is more."),
     Parameter("cursor", {"type": "string"}, "`pagination.next_cursor` of the page before."),
-    Parameter("offset", _NUMBER, "Rows before the page, where no cursor says more."),
+    Parameter("offset", {**_NUMBER, "maximum": 10_000}, "Rows before the page, where no cursor says more."),
     Parameter("page", {**_NUMBER, "minimum": 1}, "In place of the offset: which page, the first one being 1."),
     Parameter("per_page", _NUMBER, "In place of the limit."),
 )
