@@ -235,6 +235,17 @@ async def test_nack(everywhere: Web) -> None:
     assert (stored["error"]["code"], stored["error"]["message"]) == ("boom", "it broke")
 
 
+async def test_an_error_of_nothing_but_a_message(web: Web) -> None:
+    """It is one of the handler's, whatever it was."""
+    await web.enqueue()
+    job = await web.fetch_one()
+
+    await web.post("/workers/nack", {"job_id": job["id"], "error": {"message": "it broke"}})
+
+    error = (await web.job(job["id"]))["error"]
+    assert (error["code"], error["type"], error["message"]) == ("handler_error", "handler_error", "it broke")
+
+
 async def test_nack_for_good(everywhere: Web) -> None:
     """Discarded; it says when."""
     await everywhere.enqueue(options={"retry": {"max_attempts": 1}})

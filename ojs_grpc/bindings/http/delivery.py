@@ -39,6 +39,8 @@ _WORKER_STATES: dict[str, WorkerState.ValueType] = {
     "terminate": WORKER_STATE_TERMINATE,
 }
 _STATE_NAMES = {state: name for name, state in _WORKER_STATES.items()}
+_NO_CODE = "handler_error"
+"""The code of an error that says none."""
 # What a failed attempt's answer tells of the job, where the job has it.
 _OUTCOME = (
     "id", "state", "attempt", "max_attempts", "next_attempt_at", "retry_delay_ms", "discarded_at", "completed_at"
@@ -104,7 +106,7 @@ class DeliveryHandlers:
         """Fails an attempt of the job that the path names; the error may be no more than a message."""
         document = call.document
         if isinstance(message := document.get("error"), str):
-            document = {**document, "error": {"code": "handler_error", "message": message}}
+            document = {**document, "error": {"message": message}}
         return await self._nack(call.path["id"], document)
 
     async def heartbeat(self, call: Call) -> Answer:
@@ -154,6 +156,8 @@ class DeliveryHandlers:
             members.refuse("error", "is required unless requeue is true")
         members.finish()
         error = read_error(given) if given is not None else JobError()
+        if given is not None and not error.code:
+            error.code = _NO_CODE
         job = render_job(await self._delivery.nack(job_id, error, holder, requeue=requeue))
         return Answer({"job_id": job_id, **{name: job[name] for name in _OUTCOME if name in job}})
 
