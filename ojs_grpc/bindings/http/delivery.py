@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ojs_grpc_pb.v1.job_pb2 import Job, JobError
 from ojs_grpc_pb.v1.worker_pb2 import (
@@ -45,6 +45,8 @@ _NO_CODE = "handler_error"
 _OUTCOME = (
     "id", "state", "attempt", "max_attempts", "next_attempt_at", "retry_delay_ms", "discarded_at", "completed_at"
 )
+# And what it does not tell, so that nobody renders it.
+_LARGE: Final = ("args", "meta", "ext", "errors")
 
 
 class DeliveryHandlers:
@@ -124,9 +126,9 @@ class DeliveryHandlers:
         beat = await self._delivery.heartbeat(job_id, worker_id, _WORKER_STATES[state], extend_ms, lease, active)
         nameless = await self._extend_nameless(beat.revoked, extend_ms)
         extended = [*beat.extended, *nameless]
-        state = "terminate" if self._is_draining() else _STATE_NAMES[beat.directed]
+        directed = "terminate" if self._is_draining() else _STATE_NAMES[beat.directed]
         # SDKs read `state`, others `directive`.
-        document: dict[str, Any] = {"state": state, "directive": "" if state == "running" else state}
+        document: dict[str, Any] = {"state": directed, "directive": "" if directed == "running" else directed}
         document |= {"jobs_extended": extended, "server_time": time_text(self._engine.store.clock.now())}
         if revoked := [job for job in beat.revoked if job not in nameless]:
             document["revoked"] = revoked
@@ -158,7 +160,10 @@ class DeliveryHandlers:
         error = read_error(given) if given is not None else JobError()
         if given is not None and not error.code:
             error.code = _NO_CODE
-        job = render_job(await self._delivery.nack(job_id, error, holder, requeue=requeue))
+        failed = await self._delivery.nack(job_id, error, holder, requeue=requeue)
+        for field in _LARGE:
+            failed.ClearField(field)
+        job = render_job(failed)
         return Answer({"job_id": job_id, **{name: job[name] for name in _OUTCOME if name in job}})
 
     async def _extend_nameless(self, job_ids: Iterable[str], extend_ms: int) -> list[str]:

@@ -6,7 +6,7 @@ the answer. What our handlers give needs no such look, and goes out in one piece
 
 import time
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 import httptools
@@ -52,15 +52,10 @@ class Cycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        parts = [STATUS_LINE[head["status"]]]
-        for name, value in self.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        for name, value in head["headers"]:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        if self.scope["method"] != "HEAD":
-            parts.append(body)
-        self.transport.write(b"".join(parts))
+        if self.scope["method"] == "HEAD":
+            body = b""
+        headers = (*self.default_headers, *head["headers"])
+        self.transport.write(_whole(head["status"], headers, body, keep_alive=self.keep_alive))
         self.response_started = self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
@@ -117,12 +112,14 @@ class Protocol(HttpToolsProtocol):
         """Refuses what is no request, in the way in which everything is refused, and closes the connection."""
         request_id = new_request_id(time.time_ns() // 1_000_000)
         body = dump(error_document(InvalidPayload([Violation("request", msg)]), request_id))
-        parts = [STATUS_LINE[400]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        head = f"content-type: {OJS}\r\nojs-version: {SPECVERSION}\r\nx-request-id: {request_id}\r\n"
-        parts += head.encode(), b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body), body
-        self.transport.write(b"".join(parts))
+        headers = (
+            *self.server_state.default_headers,
+            (b"content-type", OJS.encode()),
+            (b"ojs-version", SPECVERSION.encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"content-length", b"%d" % len(body)),
+        )
+        self.transport.write(_whole(400, headers, body, keep_alive=False))
         self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -168,3 +165,12 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(head))
             if rest := data[upgrade.args[0] :]:
                 self._parse(rest)
+
+
+def _whole(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keep_alive: bool) -> bytes:
+    """An answer as it stands on the wire."""
+    parts = [STATUS_LINE[status]]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    parts += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", body)
+    return b"".join(parts)
