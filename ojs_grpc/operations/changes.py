@@ -71,14 +71,13 @@ class Changes:
     async def commit(self, units: Sequence[Unit], now: int) -> list[Outcome]:
         """As `JobStore.insert`; frees the slots of jobs that are no longer active, and tells when new ones are due."""
         outcomes = await self._store.insert(units, now)
-        for unit, outcome in zip(units, outcomes, strict=True):
-            if outcome is None:
-                self._note(unit.changes)
-                for job in unit.jobs:
-                    if job.due_at:
-                        self._due.advance(job.due_at)
-                    if job.expires_at:
-                        self._expiry.advance(job.expires_at)
+        done = [unit for unit, outcome in zip(units, outcomes, strict=True) if outcome is None]
+        self._note([change for unit in done for change in unit.changes])
+        for job in [job for unit in done for job in unit.jobs]:
+            if job.due_at:
+                self._due.advance(job.due_at)
+            if job.expires_at:
+                self._expiry.advance(job.expires_at)
         return outcomes
 
     async def apply(self, transitions: Sequence[Transition]) -> list[bytes | None]:

@@ -6,7 +6,8 @@ idle, an item leaves after a few empty turns of the loop; under load, one round 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from types import coroutine
 from typing import Generic, TypeVar
 
 # So many items share the cost of a call well enough; more of them would only wait for each other.
@@ -41,11 +42,12 @@ class Coalescer(Generic[Item, Result]):
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
         """Sends the item with the next call. Cancelling the future doesn't call back what was sent."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
         if self._task is None:
             # The task starts in the next turn of the loop, so that all arrivals of this turn go together.
-            self._task = asyncio.create_task(self._drain())
+            self._task = loop.create_task(self._drain())
         return future
 
     async def _drain(self) -> None:
@@ -72,20 +74,27 @@ class Coalescer(Generic[Item, Result]):
         A fast store would else be called for each item alone, and its cost for a call is most of its cost for an item.
         """
         seen = quiet = 0
-        while quiet < _PATIENCE and len(self._waiting) < _ENOUGH:
-            quiet = quiet + 1 if seen == len(self._waiting) else 0
-            seen = len(self._waiting)
-            await asyncio.sleep(0)
+        while quiet < _PATIENCE and (waiting := len(self._waiting)) < _ENOUGH:
+            quiet = quiet + 1 if seen == waiting else 0
+            seen = waiting
+            await _turn()
 
     def _take(self) -> "tuple[list[Item], list[asyncio.Future[Result]]]":
         items: list[Item] = []
         futures: list[asyncio.Future[Result]] = []
         weight = 0
-        while self._waiting:
-            weight += self._weigh(self._waiting[0][0])
+        for item, future in self._waiting:
+            weight += self._weigh(item)
             if items and weight > self._max_weight:
                 break
-            item, future = self._waiting.popleft()
             items.append(item)
             futures.append(future)
+        for _ in items:
+            self._waiting.popleft()
         return items, futures
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Lets the loop turn once, as `asyncio.sleep(0)` does with one coroutine more."""
+    yield

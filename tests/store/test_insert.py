@@ -23,6 +23,7 @@ from tests.store.building import (
     see,
     take,
     take_one,
+    unique,
     unit,
 )
 
@@ -149,6 +150,17 @@ async def test_an_envelope_of_a_mebibyte(store: Store) -> None:
     assert (await take_one(store)).args == message.args
 
 
+async def test_large_jobs_among_small_ones(store: Store) -> None:
+    """Whatever each job of a unit weighs, it comes back as it was, and all in order."""
+    messages = [job(padding=size) for size in (0, 16_000, 17_000, 1, 100_000, 16_384, 2, 1024 * 1024, 16_200, 3)]
+
+    await put(store, *messages)
+
+    stored = [changed(message, state=states.AVAILABLE, enqueued_at=START) for message in messages]
+    assert [await see(store, message) for message in messages] == stored
+    assert ids_of(await take(store, len(messages))) == [message.id for message in messages]
+
+
 async def test_many_units_at_once(store: Store, clock: FakeClock) -> None:
     """Each unit of a call has its own answer, in the order of the call."""
     taken = job(job_id_=job_id(0))
@@ -258,6 +270,34 @@ async def test_an_id_twice_in_a_call(store: Store, clock: FakeClock, partition: 
     assert answers[0] is None
     assert [type(answer) for answer in answers[1:]] == [DuplicateJob, DuplicateJob]
     assert await counts(store) == {QUEUE: 1}
+
+
+async def test_an_id_of_the_server_within_a_call(store: Store, clock: FakeClock) -> None:
+    """A client cannot choose the id that an earlier job of the call got from the server; all others go on as ever."""
+    first, second, chosen, last = job(), job(), job(job_id_=job_id(0)), job()
+    taken = [unit(job("elsewhere", job_id_=each.id), reserved=True) for each in (second, first, chosen)]
+
+    answers = await store.insert(
+        [unit(first), unit(chosen, reserved=True), unit(second), *taken, unit(last), *taken], clock.now()
+    )
+
+    assert [isinstance(answer, DuplicateJob) for answer in answers] == [False] * 3 + [True] * 3 + [False] + [True] * 3
+    assert ids_of(await take(store, 10)) == [each.id for each in (first, chosen, second, last)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 63, 64, 65, 130, 255])
+async def test_any_number_of_jobs(store: Store, clock: FakeClock, count: int) -> None:
+    """However many jobs a call stores, with links or without, each comes back as it was, and all in order."""
+    messages = [job(padding=number) for number in range(count)]
+    units = [
+        unit(message, links=unique(message.id) if number % 3 == 0 else None) for number, message in enumerate(messages)
+    ]
+
+    assert await store.insert(units, clock.now()) == [None] * count
+
+    stored = [changed(message, state=states.AVAILABLE, enqueued_at=START) for message in messages]
+    assert [await see(store, message) for message in messages] == stored
+    assert ids_of(await take(store, count)) == [message.id for message in messages]
 
 
 async def test_an_id_in_every_partition(store: Store, clock: FakeClock) -> None:

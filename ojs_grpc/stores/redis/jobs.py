@@ -9,8 +9,8 @@ from ojs_grpc.stores.ports import Duplicates, Outcome, Outdated, Unit
 from ojs_grpc.stores.redis import keys, packing, record
 from ojs_grpc.stores.redis.base import MOST_APPLIED, RedisBase, portions
 
-# What insert.lua says of a unit.
-_, _REPEATED, _KEY_REUSED, _TAKEN, _OUTDATED, _DUPLICATES, _FULL = range(7)
+# Why insert.lua did not do a unit.
+_REPEATED, _KEY_REUSED, _TAKEN, _OUTDATED, _DUPLICATES, _FULL = range(1, 7)
 
 
 class RedisJobs(RedisBase):
@@ -24,9 +24,12 @@ class RedisJobs(RedisBase):
 
     async def _insert(self, portion: Sequence[Unit], now: int) -> list[Outcome]:
         names, described = packing.describe(portion, self._rules, now, log_events=self.log_events)
-        ended, queues, *result = await self._run("insert", names, [*self._call(now), *described])
+        ended, queues, *refused = await self._run("insert", names, [*self._call(now), *described])
         self._tell(ended, queues)
-        return [_outcome(code, detail) for code, detail in zip(result[::2], result[1::2], strict=True)]
+        outcomes: list[Outcome] = [None] * len(portion)
+        for place, code, detail in zip(refused[::3], refused[1::3], refused[2::3], strict=True):
+            outcomes[place] = _refusal(code, detail)
+        return outcomes
 
     async def read(self, job_ids: Sequence[str]) -> list[bytes | None]:
         if not job_ids:
@@ -53,7 +56,7 @@ class RedisJobs(RedisBase):
         return [None if data is None else record.job_of(data) for data in result]
 
 
-def _outcome(code: int, detail: Any) -> Outcome:  # noqa: ANN401 - as insert.lua says
+def _refusal(code: int, detail: Any) -> Outcome:  # noqa: ANN401 - as insert.lua says
     outcome: Outcome = None
     if code == _REPEATED:
         outcome = detail

@@ -48,6 +48,7 @@ What is not a job's or a queue's (beat, places, idem, claimed, times, window) ex
 Channels are `ojs:ready` and `ojs:released:<process>`.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -77,6 +78,8 @@ PATTERN: Final = "ojs:{[0-9a-f][0-9a-f]}:*"
 WORKERS: Final = "ojs:{00}:workers"
 
 
+# As often as jobs are stored; the bound is for names that callers invent.
+@lru_cache(maxsize=16_384)
 def place_of(queue: str) -> str:
     """The partition of a queue, as in key names."""
     return tag(partition_of_queue(queue))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.events import NewEvent
 from ojs_grpc.core.rate_limit import QueueRules
 from ojs_grpc.core.transition import Transition
@@ -30,9 +31,12 @@ def portions(units: Sequence[Unit]) -> Iterator[Sequence[Unit]]:
 
 
 def _weight(unit: Unit) -> int:
-    linked = sum(job.links is not None for job in unit.jobs)
-    light = len(unit.jobs) - linked + len(unit.endings) + len(unit.events)
-    return light + _WEIGHT * (linked + len(unit.changes) + len(unit.writes) + len(unit.alike))
+    new, _, changes, writes, endings, told, alike = unit
+    weight = len(new) + len(endings) + len(told) + _WEIGHT * (len(changes) + len(writes) + len(alike))
+    for job in new:
+        if job.links is not None:
+            weight += _WEIGHT - 1
+    return weight
 
 
 def describe(units: Sequence[Unit], rules: QueueRules, now: int, *, log_events: bool) -> tuple[list[str], list[Word]]:
@@ -85,27 +89,43 @@ def _bounds(units: Sequence[Unit], rules: QueueRules) -> list[Word]:
 
 
 def _add(unit: Unit, now: int, names: list[str], arguments: list[Word], *, log_events: bool) -> None:
+    new, key, changes, writes, endings, told, alike = unit
+    if key or changes or writes or endings or told or alike or any(map(_may_be_refused, new)):
+        arguments.append(f"+{len(new)}")
+        _add_more(unit, names, arguments, log_events=log_events)
+    else:
+        arguments.append(len(new))
+    for job in new:
+        names.append(keys.job_at(keys.place_of(job.queue), job.id))
+        arguments.append(record.pack(job, now))
+
+
+def _may_be_refused(job: NewJob) -> bool:
+    """Whether a job needs more than room in its queue."""
+    return job.reserved or (job.links is not None and job.links.unique is not None)
+
+
+def _add_more(unit: Unit, names: list[str], arguments: list[Word], *, log_events: bool) -> None:
+    """What there is to say of a unit beside its new jobs' records."""
     reserved = [job.reserved for job in unit.jobs]
     marks = "".join("1" if mark else "0" for mark in reserved) if any(reserved) else ""
     uniques = [(place, job.links.unique) for place, job in enumerate(unit.jobs) if job.links and job.links.unique]
     uniques += enumerate(unit.alike, len(unit.jobs))
     more = bool(unit.changes or unit.writes or unit.endings or unit.events or uniques)
-    arguments += (len(unit.jobs), marks)
+    arguments += (marks, "1" if more else "")
     if unit.key is None:
-        arguments += ("", "1" if more else "")
+        arguments.append("")
     else:
         names.append(keys.idempotency(unit.key.key))
-        arguments += (unit.key.fingerprint, "1" if more else "", unit.key.reply, unit.key.expires_at)
+        arguments += (unit.key.fingerprint, unit.key.reply, unit.key.expires_at)
     if more:
-        _add_more(unit, uniques, names, arguments, log_events=log_events)
-    for job in unit.jobs:
-        names.append(keys.job_at(keys.place_of(job.queue), job.id))
-        arguments.append(record.pack(job, now))
+        _add_rarer(unit, uniques, names, arguments, log_events=log_events)
 
 
-def _add_more(
+def _add_rarer(
     unit: Unit, uniques: Sequence[tuple[int, Unique]], names: list[str], arguments: list[Word], *, log_events: bool
 ) -> None:
+    """As includes/unit.lua says."""
     arguments += map(len, (unit.changes, unit.writes, unit.endings, unit.events, uniques))
     for change in unit.changes:
         names.append(keys.job(change.job_id))
@@ -133,4 +153,3 @@ def ending_member(ending: Ending) -> str:
 
 def _digits(states: Iterable[int]) -> str:
     return "".join(map(str, sorted(states)))
-

@@ -51,18 +51,31 @@ class Header(NamedTuple):
 
 def pack(job: NewJob, now: int) -> bytes:
     """The record of a new job."""
-    queue = job.queue.encode()
-    state = job.state
+    queue, state, envelope = job.queue.encode(), job.state, job.envelope
     enqueued_at = now if state == states.AVAILABLE else 0
     due_at = job.due_at if state == states.SCHEDULED else 0
     rank = 100 - job.priority
     links = _pack_links(job.links, now) if job.links else b""
+    # Attempts, leases and the like are still 0.
     header = _HEADER.pack(
-        *(state, 0, 0, 0, enqueued_at, 0, 0, due_at),
-        *(rank, len(queue), job.expires_at, job.visibility_ms, job.timeout_ms),
-        *(len(job.envelope), job.subject_size, len(links)),
+        state,
+        0,
+        0,
+        0,
+        enqueued_at,
+        0,
+        0,
+        due_at,
+        rank,
+        len(queue),
+        job.expires_at,
+        job.visibility_ms,
+        job.timeout_ms,
+        len(envelope),
+        job.subject_size,
+        len(links),
     )
-    return b"".join((header, queue, links, job.envelope))
+    return b"".join((header, queue, links, envelope))
 
 
 def _pack_links(links: Links, now: int) -> bytes:

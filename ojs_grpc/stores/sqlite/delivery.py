@@ -15,7 +15,7 @@ from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Refusal
 from ojs_grpc.stores.sqlite.ledger import Ledger
 from ojs_grpc.stores.sqlite.line import Jobs, LimitedLine, Row, plain_line
 from ojs_grpc.stores.sqlite.session import Session
-from ojs_grpc.stores.sqlite.statements import FOREVER, load, rows_by_id
+from ojs_grpc.stores.sqlite.statements import FOREVER, blob, load, rows_by_id
 
 _SQL = load("delivery")
 _WITHDRAWN = (worker_pb2.WORKER_STATE_QUIET, worker_pb2.WORKER_STATE_TERMINATE)
@@ -144,7 +144,7 @@ def complete(session: Session, completions: Sequence[Completion], now: int) -> l
     jobs = {job_id: _Holder(*row) for job_id, row in rows.items()}
     ledger = Ledger(session, now)
     done: list[int] = []
-    tails: list[tuple[bytes, int]] = []
+    tails: list[tuple[bytearray, int]] = []
     durations: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     outcomes: list[Refusal | None] = []
     for completion in completions:
@@ -157,7 +157,7 @@ def complete(session: Session, completions: Sequence[Completion], now: int) -> l
             outcomes.append(None)
             done.append(job.key)
             if completion.tail:
-                tails.append((job.tail + completion.tail, job.key))
+                tails.append((blob(job.tail + completion.tail), job.key))
             duration = now - job.started_at
             durations[job.queue, job.state].append(duration)
             ledger.log.add(Kind.JOB_COMPLETED, job.attempt, duration, job.subject, _told(completion.tail))

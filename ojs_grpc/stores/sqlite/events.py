@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ojs_grpc.core.events import EventId, NewEvent, StoredEvent
 from ojs_grpc.stores.ports import EventCursor, EventPage, Retention
-from ojs_grpc.stores.sqlite.statements import load
+from ojs_grpc.stores.sqlite.statements import blob, load
 
 _SQL = load("events")
 
@@ -52,14 +52,14 @@ class Entries:
         """Logs them."""
         packed = b"".join(chain.from_iterable(self._events))
         if len(packed) <= _ROW_BYTES:
-            db.execute(_SQL["write"], (now, len(self._events), packed))
+            db.execute(_SQL["write"], (now, len(self._events), blob(packed)))
             return
         start, size = 0, 0
         for end, (_, subject, detail) in enumerate(self._events, 1):
             size += len(subject) + len(detail)
             if size > _ROW_BYTES or end == len(self._events):
                 packed = b"".join(chain.from_iterable(self._events[start:end]))
-                db.execute(_SQL["write"], (now, end - start, packed))
+                db.execute(_SQL["write"], (now, end - start, blob(packed)))
                 start, size = end, 0
 
 

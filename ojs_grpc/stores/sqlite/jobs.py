@@ -1,20 +1,22 @@
 """Jobs by id: store, read, apply."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.events import Kind
+from ojs_grpc.core.links import Links
 from ojs_grpc.core.states import AVAILABLE, SCHEDULED, TERMINAL
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.stores.sqlite.lanes import lane_key
 from ojs_grpc.stores.sqlite.ledger import Ledger
 from ojs_grpc.stores.sqlite.record import Record, job_bytes
 from ojs_grpc.stores.sqlite.session import Session
-from ojs_grpc.stores.sqlite.statements import load, rows_by_id
+from ojs_grpc.stores.sqlite.statements import blob, load, rows_by_id
 from ojs_grpc.stores.sqlite.statistics import NOWHERE, place
 
 _SQL = load("jobs")
@@ -25,79 +27,99 @@ _PLACED = TERMINAL | {AVAILABLE}
 # What the log says of a new job; of a pending one, nothing yet.
 _NEWS = {AVAILABLE: Kind.JOB_ENQUEUED, SCHEDULED: Kind.JOB_SCHEDULED}
 
-# One statement for so many rows costs 40% less than one for each.
-_ROWS = 25
+# Rows that one statement inserts at most: a row costs 60% less than with a statement of its own, and more save nothing.
+_MOST_ROWS = 64
+
+# Envelopes from here on are inserted one by one: a statement, kept for its next use, keeps a copy of what it inserted.
+_LARGE_BYTES = 16 * 1024
+
+_Row = tuple[object, ...]
 
 
 def store(session: Session, ledger: Ledger, jobs: Sequence[NewJob], now: int) -> None:
     """Stores new jobs, whatever there is already."""
     # A number serves as the job's key and, if it is available, as its place in line.
     numbers = session.numbers(len(jobs))
-    keys = {name: session.queue_key(name, now) for name in {job.queue for job in jobs}}
-    rows = [
-        (
+    keys = {queue: session.queue_key(queue, now) for queue in {job.queue for job in jobs}}
+    counts: defaultdict[tuple[str, int], int] = defaultdict(int)
+    rows: list[_Row] = []
+    linked: list[tuple[NewJob, Links, _Row]] = []
+    envelopes: list[_Row] = []
+    large: list[_Row] = []
+    news: list[tuple[int, bytes]] = []
+    for number, job in zip(numbers, jobs, strict=True):
+        queue, state, envelope, subject_size = job.queue, job.state, job.envelope, job.subject_size
+        counts[queue, state] += 1
+        seq = enqueued_at = due_at = 0
+        if state == AVAILABLE:
+            seq, enqueued_at = number, now
+        elif state == SCHEDULED:
+            due_at = job.due_at
+        row = (
             number,
             job.id,
-            keys[job.queue],
-            job.state,
+            keys[queue],
+            state,
             job.priority,
-            number if job.state == AVAILABLE else 0,
-            now if job.state == AVAILABLE else 0,
-            job.due_at if job.state == SCHEDULED else 0,
-            job.due_at if job.state == SCHEDULED else 0,
+            seq,
+            enqueued_at,
+            due_at,
+            due_at,
             job.expires_at,
             job.visibility_ms,
             job.timeout_ms,
         )
-        for number, job in zip(numbers, jobs, strict=True)
-    ]
-    subjects = [job.envelope[: job.subject_size] for job in jobs]
-    linked = [job for job in jobs if job.links is not None]
+        if job.links is None:
+            rows.append(row)
+        else:
+            linked.append((job, job.links, row))
+        subject = envelope[:subject_size]
+        pile = envelopes if len(envelope) < _LARGE_BYTES else large
+        pile.append((number, blob(subject), blob(envelope[subject_size:])))
+        if state in _NEWS:
+            news.append((_NEWS[state], subject))
     if linked:
-        _insert_linked(session, ledger, jobs, rows, now)
-        rows = [row for row, job in zip(rows, jobs, strict=True) if job.links is None]
+        _insert_linked(session, ledger, linked, now)
     _insert_rows(session.db, _SQL["insert_job"], rows)
-    data = [job.envelope[job.subject_size :] for job in jobs]
-    _insert_rows(session.db, _SQL["insert_envelope"], list(zip(numbers, subjects, data, strict=True)))
-    states = [job.state for job in jobs]
-    if session.log_events:
-        told = zip(states, subjects, strict=True)
-        ledger.log.add_new([(_NEWS[state], subject) for state, subject in told if state in _NEWS])
-    for job in jobs:
-        ledger.tally.move(keys[job.queue], NOWHERE, job.state)
-        if job.state == AVAILABLE:
-            ledger.ready.add(job.queue)
+    _insert_rows(session.db, _SQL["insert_envelope"], envelopes)
+    if large:
+        session.db.executemany(_SQL["insert_envelope"], large)
+    ledger.log.add_new(news)
+    for (queue, state), count in counts.items():
+        ledger.tally.move(keys[queue], NOWHERE, state, count)
+        if state == AVAILABLE:
+            ledger.ready.add(queue)
 
 
 def _insert_linked(
-    session: Session, ledger: Ledger, jobs: Sequence[NewJob], rows: Sequence[tuple[object, ...]], now: int
+    session: Session, ledger: Ledger, jobs: Sequence[tuple[NewJob, Links, _Row]], now: int
 ) -> None:
-    """Inserts those of the jobs that have links."""
-    linked = []
-    for job, row in zip(jobs, rows, strict=True):
-        if job.links is None:
-            continue
-        lane = lane_key(session, session.queue_key(job.queue, now), job.links.limits)
-        fingerprint = None if job.links.unique is None else job.links.unique.fingerprint
+    """Inserts jobs that have links."""
+    rows = []
+    for job, links, row in jobs:
+        lane = lane_key(session, session.queue_key(job.queue, now), links.limits)
+        fingerprint = None if links.unique is None else links.unique.fingerprint
         created_at = 0 if fingerprint is None else now
-        linked.append((*row, lane, created_at, fingerprint, job.links.workflow_id or None))
+        rows.append((*row, lane, created_at, fingerprint, links.workflow_id or None))
         if job.state == AVAILABLE:
             ledger.joined([lane])
-    _insert_rows(session.db, _SQL["insert_linked_job"], linked)
+    _insert_rows(session.db, _SQL["insert_linked_job"], rows)
 
 
-def _insert_rows(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-    remaining = iter(rows)
-    for _ in range(len(rows) // _ROWS):
-        db.execute(_for_many_rows(statement), list(chain.from_iterable(islice(remaining, _ROWS))))
-    for row in remaining:
-        db.execute(statement, row)
+def _insert_rows(db: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
+    start = 0
+    while start < len(rows):
+        # Powers of two, so that there are few statements to prepare.
+        size = min(_MOST_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        values = list(chain.from_iterable(rows[start : start + size]))
+        db.execute(_for_many_rows(statement, size), values)
+        start += size
 
 
 @cache
-def _for_many_rows(statement: str) -> str:
+def _for_many_rows(statement: str, count: int) -> str:
     head, values = statement.split("VALUES")
-    return f"{head}VALUES {', '.join([values] * _ROWS)}"
+    return f"{head}VALUES {', '.join([values] * count)}"
 
 
 def read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[bytes | None]:

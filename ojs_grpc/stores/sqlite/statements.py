@@ -14,6 +14,10 @@ from ojs_grpc.stores.sqlite.record import RECORD_COLUMNS
 FOREVER = 2**62
 """A time that never comes, also after a lease has been added to it."""
 
+blob = bytearray
+"""Makes bytes a statement's parameter, where many are written: Python's module asks whether `bytes` have an adapter,
+which costs as much as storing a small row, and doesn't ask of this type."""
+
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _WORDS = {
     "{RECORD}": RECORD_COLUMNS,

@@ -46,23 +46,21 @@ class _Batch:
 
     def take(self, unit: Unit) -> Outcome:
         """Accepts a unit or refuses it."""
-        reply = None if unit.key is None else self._earlier_reply(unit.key)
+        new, key, changes, writes, endings, told, alike = unit
+        reply = None if key is None else self._earlier_reply(key)
         if reply is not None:
             return reply
-        if unit.changes or unit.writes or unit.endings or unit.events or unit.alike:
+        if changes or writes or endings or told or alike:
             self.flush()
             return self._do(unit)
-        refusal = self._taken(unit) or self._duplicates(unit) or self._overfull(unit)
-        if isinstance(refusal, _Alike):
-            return self._standing(refusal)
-        if refusal is None:
-            self._accepted += unit.jobs
-            self._ids.update([job.id for job in unit.jobs])
-            self._fingerprints.update(
-                [job.links.unique.fingerprint for job in unit.jobs if job.links is not None and job.links.unique]
-            )
-            self._remember(unit.key)
-        return refusal
+        if self._session.bounded or any(map(_may_be_refused, new)):
+            refusal = self._refusal(new)
+            if refusal is not None:
+                return self._standing(refusal) if isinstance(refusal, _Alike) else refusal
+        self._accepted += new
+        if key is not None:
+            self._remember(key)
+        return None
 
     def flush(self) -> None:
         """Stores what was accepted."""
@@ -96,7 +94,7 @@ class _Batch:
         changed = jobs.change(session, ledger, unit.changes, now)
         if None in changed or not documents.write(session, unit.writes):
             return Outdated()
-        refusal = self._taken(unit) or self._duplicates(unit, twins)
+        refusal = self._taken(unit.jobs) or self._duplicates(unit.jobs, twins)
         if refusal is not None:
             return refusal
         jobs.store(session, ledger, unit.jobs, now)
@@ -106,7 +104,8 @@ class _Batch:
                 return full
         workflows.forget_endings(session.db, unit.endings)
         events.add_all(ledger.log, unit.events)
-        self._remember(unit.key)
+        if unit.key is not None:
+            self._remember(unit.key)
         return None
 
     def _earlier_reply(self, key: IdempotencyKey) -> OJSError | bytes | None:
@@ -118,18 +117,30 @@ class _Batch:
             return InvalidRequest([Violation("x-ojs-idempotency-key", "was used before with another request")])
         return bytes(reply)
 
-    def _remember(self, key: IdempotencyKey | None) -> None:
-        if key is not None:
-            self._session.db.execute(_SQL["remember_key"], key)
+    def _remember(self, key: IdempotencyKey) -> None:
+        self._session.db.execute(_SQL["remember_key"], key)
 
-    def _taken(self, unit: Unit) -> OJSError | None:
+    def _refusal(self, jobs: Sequence[NewJob]) -> OJSError | _Alike | None:
+        """Why jobs cannot be accepted. If they can, they are to be."""
+        refusal = self._taken(jobs) or self._duplicates(jobs) or self._overfull(jobs)
+        if refusal is None:
+            linked = [job.links.unique for job in jobs if job.links is not None]
+            self._fingerprints.update([each.fingerprint for each in linked if each is not None])
+        return refusal
+
+    def _taken(self, jobs: Sequence[NewJob]) -> OJSError | None:
         earlier: set[str] = set()
-        for job_id in [job.id for job in unit.jobs if job.reserved]:
-            known = job_id in earlier or job_id in self._ids
+        for job_id in [job.id for job in jobs if job.reserved]:
+            known = job_id in earlier or job_id in self._accepted_ids()
             if known or self._session.db.execute(_SQL["taken"], (job_id,)).fetchone():
                 return DuplicateJob(job_id)
             earlier.add(job_id)
         return None
+
+    def _accepted_ids(self) -> set[str]:
+        """The ids of what was accepted, brought up to date only now: hardly anybody asks."""
+        self._ids.update([job.id for job in self._accepted[len(self._ids) :]])
+        return self._ids
 
     def _twins(self, unit: Unit) -> dict[int, str]:
         """The duplicates of `Unit.alike`. To be called before anything is changed: no job is its own duplicate."""
@@ -137,9 +148,9 @@ class _Batch:
         found = {position: unique.duplicate(self._session.db, each, self._now) for position, each in alike}
         return {position: twin for position, twin in found.items() if twin is not None}
 
-    def _duplicates(self, unit: Unit, twins: Mapping[int, str] = _NONE) -> _Alike | None:
+    def _duplicates(self, jobs: Sequence[NewJob], twins: Mapping[int, str] = _NONE) -> _Alike | None:
         found = dict(twins)
-        for position, job in enumerate(unit.jobs):
+        for position, job in enumerate(jobs):
             if job.links is None or job.links.unique is None:
                 continue
             if job.links.unique.fingerprint in self._fingerprints:
@@ -154,13 +165,18 @@ class _Batch:
         found = jobs.read(self._session.db, list(alike.ids.values()))
         return Duplicates({position: job for position, job in zip(alike.ids, found, strict=True) if job is not None})
 
-    def _overfull(self, unit: Unit) -> OJSError | None:
+    def _overfull(self, jobs: Sequence[NewJob]) -> OJSError | None:
         if not self._session.bounded:
             return None
-        growth = Counter([job.queue for job in unit.jobs if job.state != PENDING])
+        growth = Counter([job.queue for job in jobs if job.state != PENDING])
         if (full := overfull(self._session, growth, self._coming)) is not None:
             return full
-        # What comes after this in `take` accepts the unit.
-        for queue, jobs_ in growth.items():
-            self._coming[queue] += jobs_
+        # The last reason there could have been: they are accepted.
+        for queue, more in growth.items():
+            self._coming[queue] += more
         return None
+
+
+def _may_be_refused(job: NewJob) -> bool:
+    """Whether a job needs more than room in its queue."""
+    return job.reserved or job.links is not None

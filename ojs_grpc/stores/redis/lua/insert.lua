@@ -8,14 +8,14 @@
 -- ARGV[4]   the number of units
 -- ARGV[5]   how many jobs a queue may hold, 0 for no bound, unless
 -- ARGV[6]   it is one of so many
--- ARGV[7..] queue by queue its name and its bound; then unit by unit: its number of new jobs; '', or a character for
---           each of them, '1' if its id may be taken; the request's fingerprint, '' without an idempotency key; 1 if it
---           is about more than new jobs, else ''; with an idempotency key, the reply and when it is forgotten; if it is
---           about more, what includes/unit.lua says; then the record of each job
+-- ARGV[7..] queue by queue its name and its bound; then unit by unit: its number of new jobs, with a '+' before it if
+--           there is more to say of it; if so: '', or a character for each of them, '1' if its id may be taken; 1 if it
+--           is about more than new jobs, else ''; the request's fingerprint, '' without an idempotency key; with one,
+--           the reply and when it is forgotten; if it is about more, what includes/unit.lua says; then the record of
+--           each job
 --
--- Result: 1 if jobs of workflows ended, else 0; the names of queues that may have jobs to claim now; then two values a
--- unit, a code and a detail:
---   0, ''     done
+-- Result: 1 if jobs of workflows ended, else 0; the names of queues that may have jobs to claim now; then three values
+-- for each unit that was not done, its place (from 0), a code and a detail:
 --   1, reply  the idempotency key is known with this fingerprint
 --   2, ''     the idempotency key is known with another fingerprint
 --   3, id     the id is taken
@@ -32,7 +32,10 @@
 
 local now, process = tonumber(ARGV[1]), ARGV[2]
 local key_at, arg_at = 1, 7
-local queues, windows, results = {}, {}, {}
+local queues, windows = {}, {}
+-- The first two are known last.
+local results = { 0, false }
+local PLUS = string.byte('+')
 is_logging = ARGV[3] == '1'
 local are_bounded = ARGV[5] ~= '0' or ARGV[6] ~= '0'
 if are_bounded then
@@ -149,10 +152,15 @@ local function refusal(extra, count, marks)
   end
 end
 
-for place = 1, tonumber(ARGV[4]) do
-  local count, marks, fingerprint, more = tonumber(ARGV[arg_at]), unpack(ARGV, arg_at + 1, arg_at + 3)
-  arg_at = arg_at + 4
+for place = 0, tonumber(ARGV[4]) - 1 do
+  local head, marks, more, fingerprint = ARGV[arg_at], '', '', ''
+  local count = tonumber(head)
   local code, detail, idempotency_key, reply, expires_at, extra
+  arg_at = arg_at + 1
+  if string.byte(head) == PLUS then
+    marks, more, fingerprint = unpack(ARGV, arg_at, arg_at + 2)
+    arg_at = arg_at + 3
+  end
   if fingerprint ~= '' then
     idempotency_key, reply, expires_at = KEYS[key_at], ARGV[arg_at], tonumber(ARGV[arg_at + 1])
     key_at, arg_at = key_at + 1, arg_at + 2
@@ -169,8 +177,10 @@ for place = 1, tonumber(ARGV[4]) do
   if not code then
     code, detail = refusal(extra, count, marks)
   end
-  if not code then
-    code, detail = 0, ''
+  if code then
+    local size = #results
+    results[size + 1], results[size + 2], results[size + 3] = place, code, detail
+  else
     if extra then
       unit().do_first(extra, now, process)
     end
@@ -186,7 +196,6 @@ for place = 1, tonumber(ARGV[4]) do
     end
   end
   key_at, arg_at = key_at + count, arg_at + count
-  results[2 * place + 1], results[2 * place + 2] = code, detail
 end
 
 write_records()
