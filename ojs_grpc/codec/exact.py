@@ -66,15 +66,11 @@ def verify(
     if message.ByteSize() > _MOST_BYTES:
         raise PayloadTooLarge([Violation("exact", f"must be part of at most {_MOST_BYTES} bytes")])
     exact = message.exact
-    plain, patched = render(), render()
-    for pointer, text in exact.items():
-        place = _find(patched, pointer)
-        if place is None:
-            raise _refusal(pointer, "leads nowhere")
-        try:
-            place[0][place[1]] = json_text.parse_value(text)
-        except ValueError as error:
-            raise _refusal(pointer, f"must be the text of a JSON value: {error}") from None
+    try:
+        plain, patched = render(), render()
+    except ValueError as error:
+        raise InvalidRequest([Violation("exact", f"is of a request that breaks another rule: {error}")]) from None
+    _patch(patched, exact)
     try:
         wanted_message, implied = read(plain)
         same, wanted = read(patched)
@@ -88,6 +84,17 @@ def verify(
     if wanted != {**implied, **exact}:
         strange = sorted(dict(wanted).items() ^ {**implied, **exact}.items())
         raise _refusal(strange[0][0], "must be kept only where it is needed, and as this server would write it")
+
+
+def _patch(document: dict[str, Any], exact: Mapping[str, str]) -> None:
+    for pointer, text in exact.items():
+        place = _find(document, pointer)
+        if place is None:
+            raise _refusal(pointer, "leads nowhere")
+        try:
+            place[0][place[1]] = json_text.parse_value(text)
+        except ValueError as error:
+            raise _refusal(pointer, f"must be the text of a JSON value: {error}") from None
 
 
 def _refusal(pointer: str, rule: str) -> InvalidRequest:

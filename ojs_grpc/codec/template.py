@@ -1,7 +1,7 @@
 """Jobs that something else makes later, a cron entry or a step; and what any request says, in JSON again."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueRequest
 from ojs_grpc_pb.v1.service_pb2 import CronEntry, RegisterCronRequest
@@ -13,7 +13,10 @@ from ojs_grpc.codec import values
 from ojs_grpc.codec.enqueue import read_enqueue
 from ojs_grpc.codec.members import error_at
 from ojs_grpc.core.attributes import UNKNOWN_OPTIONS
+from ojs_grpc.core.envelope import Defaults, EnvelopeReader
 from ojs_grpc.errors import InvalidRequest
+
+_CORE: Final = EnvelopeReader(Defaults())
 
 Request = EnqueueRequest | BatchJobEntry | WorkflowStep | RegisterCronRequest
 Template = Request | CronEntry
@@ -70,7 +73,12 @@ def verify_exact(request: Request) -> None:
         entry.ClearField("exact")
         return entry.SerializeToString(deterministic=True), found
 
-    exact_texts.verify(request, render, read)
+    try:
+        exact_texts.verify(request, render, read)
+    except InvalidRequest:
+        # What is wrong with the rest of the request, such as a time that is none, is told by its own name.
+        _CORE.read(EnqueueRequest(type=request.type, options=request.options), None, 0)
+        raise
 
 
 def verify_entry(entry: BatchJobEntry | WorkflowStep, index: int, field: str) -> None:

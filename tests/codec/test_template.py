@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
-from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueRequest
+from google.protobuf.timestamp_pb2 import Timestamp
+from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, RateLimit, RetryPolicy, UniquePolicy
+from ojs_grpc_pb.v1.service_pb2 import RegisterCronRequest
 from ojs_grpc_pb.v1.workflow_pb2 import WorkflowStep
 
 from ojs_grpc.codec.enqueue import read_enqueue
@@ -113,7 +116,7 @@ def test_digits_that_are_made_up(exact: dict[str, str], rule: str) -> None:
 def test_a_broken_entry_of_a_list() -> None:
     """Its place is part of the error."""
     with pytest.raises(InvalidRequest, match=r'jobs\[1\]\.exact\["/x"\]: leads nowhere') as refusal:
-        verify_entry(WorkflowStep(exact={"/x": "1"}), 1, "jobs")
+        verify_entry(WorkflowStep(type="a", exact={"/x": "1"}), 1, "jobs")
 
     assert refusal.value.details == {"index": "1"}
 
@@ -153,3 +156,32 @@ def test_texts_of_any_length() -> None:
         verify_exact(request)
     with pytest.raises(InvalidRequest, match="leads nowhere"):
         verify_exact(EnqueueRequest(type="a", exact={"/" * 1000: "1"}))
+
+
+OUT_OF_RANGE = Duration(seconds=1, nanos=10**9)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (EnqueueOptions(timeout=OUT_OF_RANGE), "options.timeout"),
+        (EnqueueOptions(visibility_timeout=OUT_OF_RANGE), "options.visibility_timeout"),
+        (EnqueueOptions(ttl=OUT_OF_RANGE), "options.ttl"),
+        (EnqueueOptions(delay_until=Timestamp(nanos=-1)), "options.delay_until"),
+        (EnqueueOptions(expires_at=Timestamp(seconds=10**15)), "options.expires_at"),
+        (EnqueueOptions(retry=RetryPolicy(initial_interval=OUT_OF_RANGE)), "options.retry.initial_interval"),
+        (EnqueueOptions(retry=RetryPolicy(max_interval=OUT_OF_RANGE)), "options.retry.max_interval"),
+        (EnqueueOptions(unique=UniquePolicy(period=OUT_OF_RANGE)), "options.unique.period"),
+        (EnqueueOptions(rate_limit=RateLimit(rate=RateLimit.Rate(limit=1, period=OUT_OF_RANGE))), "options.rate_limit"),
+    ],
+)
+def test_times_that_are_none(options: EnqueueOptions, field: str) -> None:
+    """What is wrong with the request itself is told by its own name."""
+    for request in (
+        EnqueueRequest(type="a", options=options, exact={"/meta": "{}"}),
+        RegisterCronRequest(type="a", options=options, exact={"/meta": "{}"}),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            verify_exact(request)
+
+        assert [name for name, _ in caught.value.violations if name.startswith(field)]
