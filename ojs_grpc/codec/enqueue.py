@@ -8,26 +8,22 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest
+from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest, Job
 
 from ojs_grpc.codec import options as option_objects
 from ojs_grpc.codec import values
 from ojs_grpc.codec.fields import attribute_of, name_job_fields
 from ojs_grpc.codec.members import Members, error_at
 from ojs_grpc.core.attributes import KNOWN, OPTIONS, UNKNOWN_OPTIONS
+from ojs_grpc.core.draft import Draft
 from ojs_grpc.core.envelope import SPECVERSION, Defaults, EnvelopeReader
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Violation
 
-# Fields of EnqueueRequest; those of BatchJobEntry have the same numbers.
-_TYPE: Final = EnqueueRequest.TYPE_FIELD_NUMBER
-_OPTIONS_FIELD: Final = EnqueueRequest.OPTIONS_FIELD_NUMBER
-_ID: Final = EnqueueRequest.ID_FIELD_NUMBER
-_EXACT: Final = EnqueueRequest.EXACT_FIELD_NUMBER
-_SCHEMA: Final = EnqueueRequest.SCHEMA_FIELD_NUMBER
-_EXT: Final = EnqueueRequest.EXT_FIELD_NUMBER
+_EXACT: Final = Job.EXACT_FIELD_NUMBER
+_SCHEMA: Final = Job.SCHEMA_FIELD_NUMBER
+_EXT: Final = Job.EXT_FIELD_NUMBER
 _META: Final = EnqueueOptions.META_FIELD_NUMBER
-_ARG_TAG: Final = bytes_field(EnqueueRequest.ARGS_FIELD_NUMBER, b"")[:1]
 
 # Documents with only these need no look at what else there is.
 _FREQUENT: Final = frozenset(("type", "args", "options", "meta", "id"))
@@ -38,12 +34,12 @@ _CORE: Final = EnvelopeReader(Defaults())
 # What follows from options is kept for so many different ones, the larger ones excepted.
 _KEPT_OPTIONS: Final = 1024
 _KEPT_BYTES: Final = 1024
-_kept: dict[bytes, bytes] = {}
+_kept: dict[bytes, tuple[bytes, bytes]] = {}
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-def read_enqueue(document: dict[str, Any], now: int) -> EnqueueRequest:
+def read_draft(document: dict[str, Any], now: int) -> Draft:
     """A job to enqueue, options nested or flat. The document is not changed.
 
     Args:
@@ -54,7 +50,36 @@ def read_enqueue(document: dict[str, Any], now: int) -> EnqueueRequest:
         InvalidRetryPolicy: only the retry policy breaks rules.
         PayloadTooLarge: it nests too deep.
     """
-    return EnqueueRequest.FromString(_read(document, now))
+    args, type_, nested = document.get("args"), document.get("type"), document.get("options", _NOTHING)
+    broken: list[Violation] = []
+    retry_broken: list[Violation] = []
+    if type(args) is not list or type(type_) is not str or not type_ or type(nested) is not dict:
+        args, type_, nested = _check_frequent(document, broken)
+    exact: dict[str, str] = {}
+    meta, job_id = document.get("meta"), document.get("id")
+    plain = _FREQUENT.issuperset(document)
+    flat = _NOTHING if plain else _flat(document)
+    if meta is not None and (type(meta) is not dict or "meta" in nested or "metadata" in nested):
+        flat, meta = {**flat, "meta": meta}, None
+    if job_id is not None and (type(job_id) is not str or not job_id):
+        broken.append(Violation("id", "must be a UUIDv7 in lower case"))
+        job_id = None
+    items = values.list_items(args, "args", "/args", exact)
+    others = b"" if plain else _read_others(document, exact, broken)
+    options, more = _read_options(nested, flat, now, broken, retry_broken)
+    if meta is not None:
+        options += bytes_field(_META, values.struct_bytes(meta, "meta", "/meta", exact))
+    if exact:
+        more += _exact_fields(exact)
+    draft = Draft(type_, job_id, items, options, others + more)
+    if broken or retry_broken:
+        raise _refusal(draft, document, now, broken, retry_broken)
+    return draft
+
+
+def read_enqueue(document: dict[str, Any], now: int) -> EnqueueRequest:
+    """As `read_draft`, as a message."""
+    return read_draft(document, now).request()
 
 
 def read_batch(document: dict[str, Any], now: int, most: int) -> Iterator[bytes]:
@@ -62,7 +87,7 @@ def read_batch(document: dict[str, Any], now: int, most: int) -> Iterator[bytes]
 
     Raises:
         InvalidRequest: the first broken job's violations, as `jobs[3].type`, its place in `details["index"]`; or one
-            of the kinds that `read_enqueue` raises.
+            of the kinds that `read_draft` raises.
         PayloadTooLarge: there are more than `most`.
     """
     members = Members(document)
@@ -77,57 +102,27 @@ def read_batch(document: dict[str, Any], now: int, most: int) -> Iterator[bytes]
 
 
 def _read_entry(job: Any, index: int, now: int) -> bytes:  # noqa: ANN401 - whatever a client sent
-    """A job of a batch. EnqueueRequest and BatchJobEntry have the same fields."""
+    """A job of a batch."""
     field = f"jobs[{index}]"
     if type(job) is not dict:
         raise InvalidRequest([Violation(field, "must be an object")], {"index": str(index)})
     try:
-        return _read(job, now)
+        return read_draft(job, now).entry()
     except InvalidRequest as error:
         raise error_at(error, field, {"index": str(index)}) from None
 
 
-def _read(document: dict[str, Any], now: int) -> bytes:
-    """A serialised EnqueueRequest."""
-    args, type_, options = document.get("args"), document.get("type"), document.get("options", _NOTHING)
-    broken: list[Violation] = []
-    retry_broken: list[Violation] = []
-    if type(args) is not list or type(type_) is not str or not type_ or type(options) is not dict:
-        args, type_, options = _check_frequent(document, broken)
-    exact: dict[str, str] = {}
-    meta = document.get("meta")
-    flat = _NOTHING if _FREQUENT.issuperset(document) else _flat(document)
-    if meta is not None and (type(meta) is not dict or "meta" in options or "metadata" in options):
-        flat, meta = {**flat, "meta": meta}, None
-    parts = [
-        bytes_field(_TYPE, type_.encode()),
-        values.list_bytes(args, _ARG_TAG, "args", "/args", exact),
-        _id_field(document, broken),
-    ]
-    if not _FREQUENT.issuperset(document):
-        parts.append(_read_others(document, exact, broken))
-    parts.append(_read_options(options, flat, now, broken, retry_broken))
-    if meta is not None:
-        meta_field = bytes_field(_META, values.struct_bytes(meta, "meta", "/meta", exact))
-        parts.append(bytes_field(_OPTIONS_FIELD, meta_field))
-    if broken or retry_broken:
-        raise _refusal(EnqueueRequest.FromString(b"".join(parts)), document, now, broken, retry_broken)
-    if exact:
-        parts.append(_exact_fields(exact))
-    return b"".join(parts)
-
-
 def _refusal(
-    read: EnqueueRequest, document: dict[str, Any], now: int, broken: list[Violation], retry_broken: list[Violation]
+    draft: Draft, document: dict[str, Any], now: int, broken: list[Violation], retry_broken: list[Violation]
 ) -> InvalidRequest:
     """The error with every broken rule, those of the core among them: a client learns of all its mistakes at once.
 
     Args:
-        read: what could be read. What the core says of an attribute that is broken already means nothing.
+        draft: what could be read. What the core says of an attribute that is broken already means nothing.
     """
     named = {attribute_of(field) for field, _ in (*broken, *retry_broken)}
     try:
-        _CORE.read(read, read.options, now)
+        _CORE.read_draft(draft, now)
     except InvalidRequest as error:
         found = broken if type(error) is not InvalidRetryPolicy else retry_broken
         found += [each for each in name_job_fields(error, document).violations if attribute_of(each.field) not in named]
@@ -143,16 +138,6 @@ def _check_frequent(document: dict[str, Any], broken: list[Violation]) -> tuple[
     return args or [], members.required_text("type"), members.object("options") or {}
 
 
-def _id_field(document: dict[str, Any], broken: list[Violation]) -> bytes:
-    job_id = document.get("id")
-    if job_id is None:
-        return b""
-    if type(job_id) is not str or not job_id:
-        broken.append(Violation("id", "must be a UUIDv7 in lower case"))
-        return b""
-    return bytes_field(_ID, job_id.encode())
-
-
 def _flat(document: dict[str, Any]) -> Mapping[str, Any]:
     """The options that stand beside `options`, but for `meta`, which is rarely the same twice."""
     flat = option_objects.FLAT
@@ -165,17 +150,17 @@ def _read_options(
     now: int,
     broken: list[Violation],
     retry_broken: list[Violation],
-) -> bytes:
-    """The options as fields of a request: `options`, and what there is of `exact` and `ext`."""
+) -> tuple[bytes, bytes]:
+    """The options of a draft, and its other fields that follow from them."""
     momentary = option_objects.MOMENTARY
-    fields = b""
-    if not (momentary.isdisjoint(nested) and momentary.isdisjoint(flat)):
-        moments = option_objects.read_momentary(nested, flat, now)
-        broken += moments.broken
-        fields = _options_field(moments.data) + _exact_fields(moments.exact)
-        nested = {name: value for name, value in nested.items() if name not in momentary}
-        flat = {name: value for name, value in flat.items() if name not in momentary}
-    return fields + _read_lasting(nested, flat, now, broken, retry_broken)
+    if momentary.isdisjoint(nested) and momentary.isdisjoint(flat):
+        return _read_lasting(nested, flat, now, broken, retry_broken)
+    moments = option_objects.read_momentary(nested, flat, now)
+    broken += moments.broken
+    nested = {name: value for name, value in nested.items() if name not in momentary}
+    flat = {name: value for name, value in flat.items() if name not in momentary}
+    options, others = _read_lasting(nested, flat, now, broken, retry_broken)
+    return moments.data + options, _exact_fields(moments.exact) + others
 
 
 def _read_lasting(
@@ -184,30 +169,26 @@ def _read_lasting(
     now: int,
     broken: list[Violation],
     retry_broken: list[Violation],
-) -> bytes:
-    """The options that a producer sends with every job, as fields of a request."""
+) -> tuple[bytes, bytes]:
+    """As `_read_options`, of the options that a producer sends with every job."""
     key = marshal.dumps((nested, {**flat}) if flat else nested, 2)
-    fields = _kept.get(key)
-    if fields is not None:
-        return fields
+    kept = _kept.get(key)
+    if kept is not None:
+        return kept
     reading = option_objects.read(nested, flat, now)
     broken += reading.broken
     retry_broken += reading.retry_broken
     unknown = {name: value for name, value in nested.items() if name not in OPTIONS}
-    fields = _options_field(reading.data)
+    others = b""
     if unknown:
         ext = {UNKNOWN_OPTIONS: unknown}
-        fields += bytes_field(_EXT, values.struct_bytes(ext, UNKNOWN_OPTIONS, "", reading.exact))
-    fields += _exact_fields(reading.exact)
+        others = bytes_field(_EXT, values.struct_bytes(ext, UNKNOWN_OPTIONS, "", reading.exact))
+    others += _exact_fields(reading.exact)
     if len(key) <= _KEPT_BYTES and not (reading.broken or reading.retry_broken):
         if len(_kept) >= _KEPT_OPTIONS:
             _kept.clear()
-        _kept[key] = fields
-    return fields
-
-
-def _options_field(data: bytes) -> bytes:
-    return bytes_field(_OPTIONS_FIELD, data) if data else b""
+        _kept[key] = reading.data, others
+    return reading.data, others
 
 
 def _read_others(document: dict[str, Any], exact: dict[str, str], broken: list[Violation]) -> bytes:

@@ -15,12 +15,12 @@ from ojs_grpc.codec.json_text import parse_value
 from ojs_grpc.codec.members import Members
 from ojs_grpc.codec.policies import render_rate_limit, render_retry, render_unique
 from ojs_grpc.codec.result import RESULT, read_result, render_result
-from ojs_grpc.codec.times import read_timestamp, timestamp_text
-from ojs_grpc.codec.values import read_value, render_struct, render_value
+from ojs_grpc.codec.times import read_timestamp, time_text, timestamp_text
+from ojs_grpc.codec.values import read_value, render_read, render_struct, render_value
 from ojs_grpc.core import states
 from ojs_grpc.core.attributes import KNOWN, SYSTEM
 from ojs_grpc.core.duration import duration_ms
-from ojs_grpc.core.envelope import DEFAULT_QUEUE, SPECVERSION
+from ojs_grpc.core.envelope import DEFAULT_QUEUE, SPECVERSION, NewJob, job_bytes
 from ojs_grpc.core.event_rendering import WRAPPED_RESULT
 from ojs_grpc.core.lifecycle import PARENT_RESULTS
 from ojs_grpc.core.options import TRACE_ID
@@ -82,6 +82,33 @@ def render_job(job: Job | bytes) -> dict[str, Any]:
     if job.exact:
         exact_texts.apply(document, [item for item in job.exact.items() if _still_holds(job, *item)])
     return document
+
+
+def render_new(job: NewJob, type_: str, args: list[Any], stored_at: int) -> dict[str, Any]:
+    """A job that was just stored, as `render_job` has it; what it holds is not the caller's to change.
+
+    It is the answer to every enqueue. What follows from the options is the same for many jobs, and kept.
+
+    Args:
+        type_, args: as the request had them.
+        stored_at: ms since the epoch.
+    """
+    if not job.common:
+        return render_job(job_bytes(job, stored_at))
+    document = _kept_common(job.common).copy()
+    document["id"] = job.id
+    document["type"] = type_
+    document["args"] = render_read(args)
+    document["state"] = states.state_name(job.state)
+    document["created_at"] = time_text(job.created_at)
+    if job.state == states.AVAILABLE:
+        document["enqueued_at"] = time_text(stored_at)
+    return document
+
+
+@lru_cache(maxsize=1024)
+def _kept_common(fields: bytes) -> dict[str, Any]:
+    return render_job(fields)
 
 
 def read_job(document: dict[str, Any]) -> Job:

@@ -134,6 +134,8 @@ def timestamp_text(value: Timestamp) -> str:
     return f"{_second_text(value.seconds)}.{nanos // _NANOS_IN_MS:03d}Z"
 
 
+# Jobs that are enqueued together share their times.
+@lru_cache(maxsize=4096)
 def time_text(ms: int) -> str:
     """The same of milliseconds since the epoch."""
     seconds, millis = divmod(clamp(ms), 1000)

@@ -5,7 +5,7 @@ Values are written as bytes: message objects in between would cost more than eve
 
 import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.struct_pb2 import Struct, Value
 
@@ -15,6 +15,8 @@ from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.values import refusal
 from ojs_grpc.core.wire import varint
 from ojs_grpc.errors import InvalidRequest, Violation
+
+Written = TypeVar("Written", bytes, list[bytes])
 
 NESTING: Final = Limits().nesting
 
@@ -28,10 +30,15 @@ _NAME_CHARS: Final = 200
 _EXACT = 2**53
 _INTEGRAL = 1e21
 
+# What is rendered as it was read, if a double says it.
+_LASTING = frozenset({str, int, bool, type(None)})
+
 # Tags and values of the fields of `Value`.
 _CONSTANTS = {None: b"\x08\x00", False: b"\x20\x00", True: b"\x20\x01"}
 _pack_number = struct.Struct("<cd").pack
 _LENGTHS = [varint(length) for length in range(1024)]
+# What stands before the text of a value with so few bytes: the length of the value, its tag, the length of the text.
+_TEXT_HEADS = [b"".join((varint(length + 2), b"\x1a", varint(length))) for length in range(126)]
 
 
 def read_value(value: Any, field: str, pointer: str, exact: dict[str, str]) -> Value:  # noqa: ANN401
@@ -64,9 +71,9 @@ def struct_bytes(members: dict[str, Any], field: str, pointer: str, exact: dict[
     return _write(_members, members, field, pointer, exact)
 
 
-def list_bytes(items: list[Any], tag: bytes, field: str, pointer: str, exact: dict[str, str]) -> bytes:
-    """An array as a repeated field of serialised values, each with this tag; otherwise as `read_value`."""
-    return _write(_items, items, field, pointer, exact, tag)
+def list_items(items: list[Any], field: str, pointer: str, exact: dict[str, str]) -> list[bytes]:
+    """The items of an array as serialised values, each behind its length; otherwise as `read_value`."""
+    return _write(_items, items, field, pointer, exact)
 
 
 def unknown_bytes(members: dict[str, Any], field: str, exact: dict[str, str]) -> bytes:
@@ -100,6 +107,15 @@ def render_struct(struct: Struct) -> dict[str, Any]:
     return {name: render_value(value) for name, value in struct.fields.items()}
 
 
+def render_read(items: list[Any]) -> list[Any]:
+    """The items of an array as `render_value` gives them after it was read without a word in `exact`."""
+    # Whole doubles become ints; most arrays hold none, and nothing that could.
+    for item in items:
+        if type(item) not in _LASTING:
+            return [_render_read(item) for item in items]
+    return items
+
+
 def render_number(number: float) -> int | float:
     """An int if the number is integral and below 1e21, but for -0.0."""
     if number.is_integer() and -_INTEGRAL < number < _INTEGRAL and (number or str(number) == "0.0"):
@@ -127,16 +143,15 @@ class _Tally:
 
 
 def _write(
-    write: Callable[..., bytes],
+    write: Callable[[Any, int, _Tally], Written],
     value: Any,  # noqa: ANN401 - any JSON value
     field: str,
     pointer: str,
     exact: dict[str, str],
-    *more: bytes,
-) -> bytes:
+) -> Written:
     tally = _Tally()
     try:
-        data = write(value, NESTING, tally, *more)
+        data = write(value, NESTING, tally)
     except _BrokenRuleError as error:
         raise refusal(field, str(error)) from None
     except OverflowError:
@@ -169,7 +184,7 @@ def _value(value: Any, room: int, tally: _Tally) -> bytes:  # noqa: ANN401
     if kind is dict:
         data = _members(value, room - 1, tally)
         return b"".join((b"\x2a", _length(data), data))
-    data = _items(value, room - 1, tally)
+    data = b"\x0a".join((b"", *_items(value, room - 1, tally)))
     return b"".join((b"\x32", _length(data), data))
 
 
@@ -183,13 +198,16 @@ def _members(members: dict[str, Any], room: int, tally: _Tally) -> bytes:
     return b"".join(parts)
 
 
-def _items(items: list[Any], room: int, tally: _Tally, tag: bytes = b"\x0a") -> bytes:
+def _items(items: list[Any], room: int, tally: _Tally) -> list[bytes]:
     _count(len(items), tally)
     parts: list[bytes] = []
     for item in items:
-        data = _value(item, room, tally)
-        parts += tag, _length(data), data
-    return b"".join(parts)
+        if type(item) is str and len(data := item.encode()) < len(_TEXT_HEADS):
+            parts.append(_TEXT_HEADS[len(data)] + data)
+        else:
+            data = _value(item, room, tally)
+            parts.append(_length(data) + data)
+    return parts
 
 
 def _count(more: int, tally: _Tally) -> None:
@@ -202,6 +220,15 @@ def _count(more: int, tally: _Tally) -> None:
 def _length(data: bytes) -> bytes:
     size = len(data)
     return _LENGTHS[size] if size < 1024 else varint(size)
+
+
+def _render_read(value: Any) -> Any:  # noqa: ANN401
+    kind = type(value)
+    if kind is float:
+        return render_number(value)
+    if kind is dict:
+        return {name: _render_read(member) for name, member in value.items()}
+    return render_read(value) if kind is list else value
 
 
 def _note(value: Any, pointer: str, exact: dict[str, str]) -> None:  # noqa: ANN401

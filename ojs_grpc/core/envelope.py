@@ -1,21 +1,21 @@
 """From a request to enqueue to a job: the one way that every binding, batch and template takes.
 
-`EnvelopeReader.read` validates and fills in defaults (behaviour sections 1 and 2.6, wire sections 2.1 and 2.2), and
+`EnvelopeReader` validates a draft and fills in defaults (behaviour sections 1 and 2.6, wire sections 2.1 and 2.2), and
 gives a `NewJob`: the envelope as bytes, and beside it the few facts that a store keeps as columns.
 
-It is the hot path of an enqueue. Producers send the same options over and over, so what follows from them is kept; and
-the arguments, which nobody looks into, go from the request to the envelope as bytes.
+It is the hot path of an enqueue. Producers send the same options over and over, so what follows from them is kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
+from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, Job
 
 from ojs_grpc.core import retry, states, values
+from ojs_grpc.core.draft import Draft, Entry, draft_of
 from ojs_grpc.core.ids import is_id, new_id, partition_of_queue
 from ojs_grpc.core.job_limits import read_limits
 from ojs_grpc.core.limits import Limits
@@ -31,10 +31,7 @@ from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge,
 SPECVERSION = "1.0"
 DEFAULT_QUEUE = "default"
 
-Entry = EnqueueRequest | BatchJobEntry
-
 _ID_HEAD = bytes_field(Job.ID_FIELD_NUMBER, b"-" * 36)[:-36]
-_ARG_TAG = bytes_field(Job.ARGS_FIELD_NUMBER, b"")[:1]
 _NO_TRACE: Mapping[str, str] = MappingProxyType({})
 # What follows from options is kept for so many different ones, the larger ones excepted.
 _KEPT_OPTIONS = 1024
@@ -54,6 +51,9 @@ class NewJob(NamedTuple):
             scheduled_at, trace and workflow.
         subject_size: how many bytes of the envelope those are.
         links: what ties it to other jobs; None if nothing does.
+        common: what follows from the options, as fields of a job; empty if the envelope has more than these, the id,
+            the type, the arguments and `created_at`, or if hardly another job has the same ones.
+        created_at: ms since the epoch.
     """
 
     id: str
@@ -68,6 +68,8 @@ class NewJob(NamedTuple):
     envelope: bytes
     subject_size: int = 0
     links: Links | None = None
+    common: bytes = b""
+    created_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +97,25 @@ class EnvelopeReader:
     def read(
         self,
         entry: Entry,
-        options: EnqueueOptions,
+        options: EnqueueOptions | None,
         now: int,
         trace: Mapping[str, str] = _NO_TRACE,
         *,
         workflow_id: str = "",
     ) -> NewJob:
+        """As `read_draft`, of a message.
+
+        Args:
+            options: in place of the entry's own.
+        """
+        return self.read_draft(draft_of(entry, options), now, trace, workflow_id=workflow_id)
+
+    def read_draft(
+        self, draft: Draft, now: int, trace: Mapping[str, str] = _NO_TRACE, *, workflow_id: str = ""
+    ) -> NewJob:
         """Validates one job to enqueue and gives it an id.
 
         Args:
-            options: the entry's own, or merged with a batch's defaults.
             trace: W3C trace context of the call, kept in `meta` unless the client set these members itself.
             workflow_id: the workflow that the job belongs to.
 
@@ -113,25 +124,30 @@ class EnvelopeReader:
             InvalidRetryPolicy: only the retry policy breaks rules.
             PayloadTooLarge: over `Limits`.
         """
-        prepared = self._prepared(options, now, trace)
-        type_rule, type_field = type_info(entry.type, self._limits)
-        job_id = entry.id
-        if prepared.broken or type_rule or ((job_id or entry.HasField("id")) and not is_id(job_id)):
-            raise _invalid(entry, prepared, type_rule)
-        data = entry.SerializeToString()
-        if values.may_break_rules(data, self._limits.nesting) and (
-            rule := values.find_broken_rule(entry.args, self._limits.nesting)
+        limits = self._limits
+        prepared = self._prepared(draft.options, now, trace)
+        type_rule, type_field = type_info(draft.type, limits)
+        job_id = draft.id
+        if prepared.broken or type_rule or (job_id is not None and not is_id(job_id)):
+            raise _invalid(draft, prepared, type_rule)
+        args = draft.args_fields()
+        if values.may_break_rules(args, limits.nesting) and (
+            rule := values.find_broken_rule(draft.values(), limits.nesting)
         ):
             raise values.refusal("args", rule)
         new = job_id or new_id(now, prepared.partition)
         subject = b"".join((_ID_HEAD, new.encode(), type_field, prepared.subject))
+        common = prepared.common
         if workflow_id:
             subject += bytes_field(Job.WORKFLOW_ID_FIELD_NUMBER, workflow_id.encode())
-        envelope = b"".join((subject, *_args_fields(entry, data), _created_at(now), prepared.fields))
-        if entry.schema or entry.HasField("ext") or entry.exact:
-            envelope += self._other_fields(entry)
-        if len(envelope) > self._limits.envelope_bytes:
-            rule = f"must be such that the job has at most {self._limits.envelope_bytes} bytes, not {len(envelope)}"
+            common = b""
+        envelope = b"".join((subject, args, _created_at(now), prepared.fields))
+        if draft.others:
+            self._check_others(Job.FromString(draft.others))
+            envelope += draft.others
+            common = b""
+        if len(envelope) > limits.envelope_bytes:
+            rule = f"must be such that the job has at most {limits.envelope_bytes} bytes, not {len(envelope)}"
             raise PayloadTooLarge([Violation("args", rule)])
         return NewJob(
             new,
@@ -142,35 +158,37 @@ class EnvelopeReader:
             prepared.expires_at,
             prepared.visibility_ms,
             prepared.timeout_ms,
-            bool(job_id),
+            job_id is not None,
             envelope,
             len(subject),
-            prepared.links_of(entry, workflow_id),
+            prepared.links_of(draft, workflow_id),
+            common,
+            now,
         )
 
-    def _other_fields(self, entry: Entry) -> bytes:
-        """What few jobs have: the schema of their arguments, attributes that nobody knows, and JSON's own texts."""
-        broken = check_ext(entry.ext)
-        if len(entry.schema) > self._limits.schema_chars:
+    def _check_others(self, others: Job) -> None:
+        """Checks what few jobs have: the schema of their arguments, and attributes that nobody knows.
+
+        Raises:
+            InvalidRequest: or one of its kinds.
+        """
+        broken = check_ext(others.ext)
+        if len(others.schema) > self._limits.schema_chars:
             broken.append(Violation("schema", f"must be at most {self._limits.schema_chars} characters"))
         if broken:
             raise InvalidRequest(broken)
-        if rule := values.check(entry.ext, entry.ext.fields.values(), self._limits.nesting):
+        if rule := values.check(others.ext, others.ext.fields.values(), self._limits.nesting):
             raise values.refusal("ext", rule)
-        job = Job(schema=entry.schema, exact=entry.exact)
-        if entry.HasField("ext"):
-            job.ext.CopyFrom(entry.ext)
-        return job.SerializeToString()
 
-    def _prepared(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
-        key = options.SerializeToString()
-        prepared = self._kept.get(key) if not trace else None
+    def _prepared(self, options: bytes, now: int, trace: Mapping[str, str]) -> "_Prepared":
+        prepared = self._kept.get(options) if not trace else None
         if prepared is None:
-            prepared = self._prepare(options, now, trace)
-            if not trace and prepared.timeless and len(key) <= _KEPT_BYTES:
+            prepared = self._prepare(EnqueueOptions.FromString(options), now, trace)
+            if not trace and prepared.timeless and len(options) <= _KEPT_BYTES:
                 if len(self._kept) >= _KEPT_OPTIONS:
                     self._kept.clear()
-                self._kept[key] = prepared
+                prepared = prepared._replace(common=prepared.subject + prepared.fields)
+                self._kept[options] = prepared
         return prepared
 
     def _prepare(self, options: EnqueueOptions, now: int, trace: Mapping[str, str]) -> "_Prepared":
@@ -228,6 +246,7 @@ class _Prepared(NamedTuple):
         only_retry: what is broken is nothing but the retry policy.
         timeless: none of it depends on the time of the request.
         unique, limits: what ties a job to others.
+        common: as in `NewJob`.
     """
 
     queue: str
@@ -245,41 +264,23 @@ class _Prepared(NamedTuple):
     timeless: bool
     unique: Policy | None
     limits: tuple[RateLimit, ...]
+    common: bytes = b""
 
-    def links_of(self, entry: Entry, workflow_id: str) -> Links | None:
+    def links_of(self, draft: Draft, workflow_id: str) -> Links | None:
         """What ties this job to others; None if nothing does."""
         if self.unique is None and not self.limits and not workflow_id:
             return None
-        unique = self.unique.of(entry.type, entry.args) if self.unique is not None else None
+        unique = self.unique.of(draft.type, draft.values()) if self.unique is not None else None
         return Links(workflow_id, unique, self.limits)
 
 
-def _invalid(entry: Entry, prepared: _Prepared, type_rule: str) -> InvalidRequest:
+def _invalid(draft: Draft, prepared: _Prepared, type_rule: str) -> InvalidRequest:
     broken = [Violation("type", type_rule)] if type_rule else []
-    if entry.HasField("id") and not is_id(entry.id):
+    if draft.id is not None and not is_id(draft.id):
         broken.append(Violation("id", "must be a UUIDv7 in lower case"))
     if not broken and prepared.only_retry:
         return InvalidRetryPolicy(prepared.broken)
     return InvalidRequest([*broken, *prepared.broken])
-
-
-def _args_fields(entry: Entry, data: bytes) -> Iterator[bytes]:
-    """The entry's arguments, out of its serialised form, as fields of a job.
-
-    Protobuf writes fields by number: the type, then the arguments one by one. All that changes is their tag.
-    """
-    at = 0
-    for _ in range(len(entry.args) + 1):
-        start = at + 1
-        length, shift, at = data[start] & 127, 7, start + 1
-        while data[at - 1] > 127:
-            length |= (data[at] & 127) << shift
-            shift += 7
-            at += 1
-        at += length
-        if start > 1:
-            yield _ARG_TAG
-            yield data[start:at]
 
 
 @lru_cache(maxsize=1024)

@@ -14,12 +14,15 @@ from google.protobuf.struct_pb2 import Value
 
 from ojs_grpc.errors import InvalidRequest, PayloadTooLarge, Violation
 
+_NUMBER_TAG = b"\x11"
 # A double whose exponent bits are all set is an infinity or not a number; doubles are little-endian on the wire, after
 # the tag of Value.number_value.
 _NOT_FINITE = re.compile(rb"\x11.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 # Each level of nesting writes the tag of Value.struct_value or Value.list_value once at least.
 _STRUCT_TAG = b"\x2a"
 _LIST_TAG = b"\x32"
+# A list within a list: tag and length of the value, tag and length of the item. Objects take more.
+_LEVEL_BYTES = 4
 
 _NESTING_KINDS = frozenset({"struct_value", "list_value"})
 
@@ -31,7 +34,11 @@ def may_break_rules(data: bytes, nesting: int) -> bool:
 
     False is certain; True needs `find_broken_rule` to tell. Other bytes may look like tags.
     """
-    return data.count(_STRUCT_TAG) + data.count(_LIST_TAG) > nesting or _NOT_FINITE.search(data) is not None
+    return (
+        # The cheap looks come first: most values are few and short texts.
+        (len(data) > _LEVEL_BYTES * nesting and data.count(_STRUCT_TAG) + data.count(_LIST_TAG) > nesting)
+        or (_NUMBER_TAG in data and _NOT_FINITE.search(data) is not None)
+    )
 
 
 def find_broken_rule(values: Iterable[Value], nesting: int) -> str:

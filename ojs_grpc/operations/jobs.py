@@ -14,6 +14,7 @@ from ojs_grpc_pb.v1.job_pb2 import (
 )
 
 from ojs_grpc.core import lifecycle
+from ojs_grpc.core.draft import Draft
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes
 from ojs_grpc.core.options import merge_options
 from ojs_grpc.core.wire import bytes_field, varint_field
@@ -58,12 +59,21 @@ class Enqueued(NamedTuple):
     """What became of the jobs of a call.
 
     Attributes:
-        jobs: for each the job that stands for it, in order: itself as stored, or its duplicate.
+        new: the jobs, in order, if all of them were stored by this call.
+        stored_at: when that was.
+        standing: else for each the job that stands for it, in order: itself as stored, or its duplicate.
         deduplicated: whether a duplicate stands for at least one of them.
     """
 
-    jobs: Sequence[bytes]
+    new: Sequence[NewJob] = ()
+    stored_at: int = 0
+    standing: Sequence[bytes] = ()
     deduplicated: bool = False
+
+    @property
+    def jobs(self) -> Sequence[bytes]:
+        """For each job of the call the job that stands for it, in order."""
+        return self.standing or [job_bytes(job, self.stored_at) for job in self.new]
 
 
 class _Order(NamedTuple):
@@ -87,20 +97,19 @@ class Jobs:
         self._turns = Turns()
         self._inserts: Coalescer[_Order, Outcome | int] = Coalescer(self._insert, _MAX_WEIGHT, _weigh)
 
-    async def enqueue(self, request: EnqueueRequest, context: CallContext) -> Enqueued:
+    async def enqueue(self, draft: Draft, context: CallContext) -> Enqueued:
         """Stores one job.
 
         Raises:
             InvalidRequest: or one of its kinds: a rule is broken, or the schema that the job names.
             DuplicateJob: the id that the client chose is taken, or its unique policy refuses a duplicate.
         """
-        now = self._store.clock.now()
-        job = self._reader.read(request, request.options, now, context.trace)
+        job = self._reader.read_draft(draft, self._store.clock.now(), context.trace)
         key = context.idempotency_key
-        fingerprint = self._fingerprint(context.compared or request, key) if key else b""
-        if request.schema:
+        fingerprint = self._fingerprint(context.compared or draft.request(), key) if key else b""
+        if draft.others:
             try:
-                await self._schemas.check(request)
+                await self._schemas.check(draft.request())
             except SchemaViolation:
                 if answer := await self._answer_to(key, fingerprint):
                     return answer
@@ -198,16 +207,16 @@ class Jobs:
                 return await self._submit_unique(settlement, key, fingerprint)
         stored = await self._inserts.submit(_Order(jobs, key, fingerprint))
         if isinstance(stored, int):
-            return Enqueued([job_bytes(job, stored) for job in jobs])
+            return Enqueued(jobs, stored)
         return _answered(stored)
 
     async def _submit_unique(self, settlement: Settlement, key: str, fingerprint: bytes) -> Enqueued:
         for _ in range(_ROUNDS):
             if not settlement.jobs and not key:
-                return Enqueued(settlement.answers(0), deduplicated=True)
+                return Enqueued(standing=settlement.answers(0), deduplicated=True)
             stored = await self._inserts.submit(_Order(settlement.jobs, key, fingerprint, settlement))
             if isinstance(stored, int):
-                return Enqueued(settlement.answers(stored), settlement.deduplicated)
+                return Enqueued(standing=settlement.answers(stored), deduplicated=settlement.deduplicated)
             if isinstance(stored, Duplicates):
                 settlement.meet(stored.jobs)
             elif isinstance(stored, Outdated):
@@ -242,13 +251,16 @@ class Jobs:
         return [now if outcome is None else outcome for outcome in outcomes]
 
 
-def _options(entry: BatchJobEntry, common: EnqueueOptions | None) -> EnqueueOptions:
+def _options(entry: BatchJobEntry, common: EnqueueOptions | None) -> EnqueueOptions | None:
+    """The options that stand in place of the entry's own, if any do."""
     if common is None:
-        return entry.options
+        return None
     return merge_options(entry.options, common) if entry.HasField("options") else common
 
 
 def _unit(order: _Order, now: int) -> Unit:
+    if order.settlement is None and not order.key:
+        return Unit(order.jobs)
     changes = tuple(order.settlement.changes) if order.settlement is not None else ()
     if not order.key:
         return Unit(order.jobs, changes=changes)
@@ -272,7 +284,7 @@ def _answered(outcome: Outcome | int) -> Enqueued:
     if not isinstance(outcome, bytes):
         raise TypeError
     reply = EnqueueBatchResponse.FromString(outcome)
-    return Enqueued([job.SerializeToString() for job in reply.jobs], bool(reply.count))
+    return Enqueued(standing=[job.SerializeToString() for job in reply.jobs], deduplicated=bool(reply.count))
 
 
 def _weigh(order: _Order) -> int:

@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Value
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from ojs_grpc_pb.v1.job_pb2 import EnqueueRequest, Job, RetryPolicy, UniquePolicy
+from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest, Job, RetryPolicy, UniquePolicy
 
 from ojs_grpc.codec import json_text
-from ojs_grpc.codec.enqueue import read_enqueue
-from ojs_grpc.codec.job import read_job, render_job
+from ojs_grpc.codec.enqueue import read_draft, read_enqueue
+from ojs_grpc.codec.job import read_job, render_job, render_new
 from ojs_grpc.codec.template import read_template, render_template, verify_exact
 from ojs_grpc.core.attributes import SAID
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader, job_bytes
 from ojs_grpc.errors import OJSError
 from tests.codec.documents import ATTRIBUTES, ISO_DURATIONS, JOBS, NOW, TIMES, UNKNOWN, VALUES, proto_jobs, said
@@ -50,6 +51,54 @@ def test_what_a_client_says_comes_back(
         expected.pop("trace_id", None)
     assert said({name: answer.get(name) for name in expected}) == said(expected)
     assert said(answer.get("options", {})) == said(options)
+
+
+@given(job=JOBS, flat=ATTRIBUTES, nested=ATTRIBUTES, unknown=UNKNOWN)
+@settings(max_examples=100, deadline=None)
+def test_the_answer_to_an_enqueue_is_the_job(
+    job: dict[str, Any], flat: dict[str, Any], nested: dict[str, Any], unknown: dict[str, Any]
+) -> None:
+    """It is put together without a look at what was stored, and says the same; twice, as parts of it are kept."""
+    document = {**unknown, **flat, **job, "options": nested}
+    try:
+        draft = read_draft(document, NOW)
+    except OJSError:
+        reject()
+    for _ in range(2):
+        new = READER.read_draft(draft, NOW)
+
+        answer = render_new(new, document["type"], document["args"], NOW + 1)
+
+        assert said(answer) == said(render_job(job_bytes(new, NOW + 1)))
+
+
+@pytest.mark.parametrize("number", ["1.0", "-0.0", "0.0", "1e2", "1e20", "1e21", "1.5", "1152921504606846976"])
+@pytest.mark.parametrize("form", ['["x",%s]', "[[%s]]", '[{"a":[{"b":%s}]}]', "[]"])
+def test_numbers_in_the_answer_to_an_enqueue(number: str, form: str) -> None:
+    """As they come back ever after: whole doubles have become integers."""
+    document = json_text.parse(b'{"type":"a","args":%b}' % form.replace("%s", number).encode())
+    new = READER.read_draft(read_draft(document, NOW), NOW)
+    assert new.common
+
+    answer = render_new(new, "a", document["args"], NOW)
+
+    assert said(answer) == said(render_job(job_bytes(new, NOW)))
+
+
+@given(job=JOBS, attributes=ATTRIBUTES, unknown=UNKNOWN)
+@settings(max_examples=100, deadline=None)
+def test_a_draft_is_its_message(job: dict[str, Any], attributes: dict[str, Any], unknown: dict[str, Any]) -> None:
+    """The message of a draft gives the same job as the draft itself."""
+    draft = read_draft({**unknown, **attributes, **job}, NOW)
+    request = draft.request()
+
+    again = draft_of(request)
+
+    assert (again.type, again.id, list(again.values())) == (draft.type, draft.id, list(draft.values()))
+    assert EnqueueOptions.FromString(again.options) == EnqueueOptions.FromString(draft.options)
+    assert Job.FromString(again.others) == Job.FromString(draft.others)
+    assert again.request() == request
+    assert list(draft.values()) == list(request.args)
 
 
 @given(job=JOBS, attributes=ATTRIBUTES, unknown=UNKNOWN)

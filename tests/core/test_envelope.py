@@ -67,6 +67,8 @@ def test_a_job_without_options() -> None:
         envelope=new.envelope,
         subject_size=new.subject_size,
         links=None,
+        common=new.common,
+        created_at=START,
     )
     assert partition_of_id(new.id) == partition_of_queue("default")
     expected = Job(id=new.id, type="a", queue="default", max_attempts=3, specversion="1.0")

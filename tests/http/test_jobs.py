@@ -13,6 +13,7 @@ from tests.grpc.service import STRANGE_IDS
 from tests.http.service import UNKNOWN_ID, Web, error_of, run_web
 
 JOB = {"type": "test.job", "args": [1, "two", {"three": None}]}
+SDK = {"ojs-version": "1.0"}
 UPPER_ID = "01970000-0000-7000-8000-00000000000A"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -174,6 +175,23 @@ async def test_others_have_their_turn_while_a_large_batch_is_read(web: Web) -> N
 async def test_a_long_idempotency_key(web: Web) -> None:
     """It is refused, not cut: cut keys would be the same."""
     await error_of(web, 400, "invalid_request", "POST", "/jobs", JOB, headers={"Idempotency-Key": "x" * 257})
+
+
+async def test_answers_to_different_callers(web: Web) -> None:
+    """What is kept of equal options is the same whoever was answered with it before."""
+    options = {"timeout_ms": 3000, "unique": {"keys": ["type", "args"], "args_keys": ["n"]}, "meta": {"k": [1]}}
+    jobs = [{"type": "a", "args": [{"n": n}], "options": options} for n in range(4)]
+
+    said = [await web.post("/jobs", job, status=201, headers=SDK) for job in jobs]
+    plain = await web.post("/jobs", {**jobs[0], "args": [{"n": 9}]}, status=201)
+    batch = await web.post("/jobs/batch", {"jobs": [{**jobs[0], "args": [{"n": 10}]}]}, status=201)
+
+    assert all(answer["job"]["unique"]["key"] == ["n"] for answer in said)
+    assert all("timeout" not in answer["job"] for answer in said)
+    for job in (plain["job"], *batch["jobs"]):
+        assert job["timeout"] == 3
+        assert "key" not in job["unique"]
+        assert job == await web.job(job["id"])
 
 
 async def test_the_trace_context_is_kept(web: Web) -> None:

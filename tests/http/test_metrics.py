@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ojs_grpc.bindings.http.call import Call, Query
 from ojs_grpc.bindings.http.metrics import MetricsHandlers
 from ojs_grpc.bindings.http.route import Answer
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.operations.engine import Engine
@@ -29,7 +30,7 @@ async def engine(clock: FakeClock) -> AsyncIterator[Engine]:
     recorder = Recorder()
     engine = Engine(observe(open_store("memory:", clock=clock), recorder), Defaults(), recorder)
     await engine.start()
-    await engine.jobs.enqueue(EnqueueRequest(type="test.job"), CallContext())
+    await engine.jobs.enqueue(draft_of(EnqueueRequest(type="test.job")), CallContext())
     yield engine
     await engine.stop()
 

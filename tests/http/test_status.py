@@ -80,7 +80,7 @@ def test_what_is_refused_for_now_says_until_when(kind: type[OJSError]) -> None:
     """429 and 503 always do (wire section 1.1)."""
     error, status, _, _ = ERRORS[kind]
 
-    assert ("retry-after" in dict(error_headers(error))) == (status in {429, 503, 504})
+    assert (b"retry-after" in dict(error_headers(error))) == (status in {429, 503, 504})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest, Job
 
 from ojs_grpc.core import states
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import InvalidRequest, InvalidState, NotFound, StoreUnavailable
@@ -31,7 +32,7 @@ class Rig:
     async def enqueue(self, count: int, type_: str = "test.job", **options: str) -> list[str]:
         """So many jobs; their ids."""
         request = EnqueueRequest(type=type_, options=EnqueueOptions(**options))  # type: ignore[arg-type]
-        enqueued = [await self.jobs.enqueue(request, CallContext()) for _ in range(count)]
+        enqueued = [await self.jobs.enqueue(draft_of(request), CallContext()) for _ in range(count)]
         return [Job.FromString(each.jobs[0]).id for each in enqueued]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest
 
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import StoreUnavailable
@@ -30,7 +31,8 @@ async def engine(url: str, clock: FakeClock) -> AsyncIterator[Engine]:
 
 async def fill(engine: Engine, **options: Any) -> None:  # noqa: ANN401
     """Enqueues a job."""
-    await engine.jobs.enqueue(EnqueueRequest(type="test.job", options=EnqueueOptions(**options)), CallContext())
+    request = EnqueueRequest(type="test.job", options=EnqueueOptions(**options))
+    await engine.jobs.enqueue(draft_of(request), CallContext())
 
 
 async def test_queues_have_their_depths(engine: Engine) -> None:

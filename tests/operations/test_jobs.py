@@ -18,6 +18,7 @@ from ojs_grpc_pb.v1.job_pb2 import (
 )
 
 from ojs_grpc.core import lifecycle, states
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader
 from ojs_grpc.core.limits import Limits
@@ -83,7 +84,7 @@ async def send(store: TellingStore, *entries: BatchJobEntry, key: str = "") -> E
 async def send_one(store: TellingStore, said: BatchJobEntry, key: str = "") -> Enqueued:
     """Enqueues one job."""
     request = EnqueueRequest(type=said.type, args=said.args, options=said.options)
-    return await store.jobs().enqueue(request, CallContext(key))
+    return await store.jobs().enqueue(draft_of(request), CallContext(key))
 
 
 def existing(name: str = "old", state: int = states.AVAILABLE, **fields: Any) -> bytes:  # noqa: ANN401
@@ -198,7 +199,7 @@ async def test_a_duplicate_is_answered_in_place_of_the_new_job() -> None:
 
     enqueued = await send_one(store, entry(1, IGNORE))
 
-    assert enqueued == Enqueued([existing()], deduplicated=True)
+    assert enqueued == Enqueued(standing=[existing()], deduplicated=True)
     assert len(store.units) == 1
 
 
@@ -398,7 +399,7 @@ async def test_calls_that_arrive_together_do_not_share_their_fates() -> None:
 
     async def enqueue(said: BatchJobEntry) -> Enqueued:
         request = EnqueueRequest(type=said.type, args=said.args, options=said.options)
-        return await jobs.enqueue(request, CallContext())
+        return await jobs.enqueue(draft_of(request), CallContext())
 
     refused, ignored, fresh = await asyncio.gather(
         *map(enqueue, (entry(1), entry(2, IGNORE), plain())), return_exceptions=True

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from ojs_grpc_pb.v1.job_pb2 import EnqueueRequest, Job, JobError
 
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import InvalidState
 from ojs_grpc.operations.delivery import Holder
@@ -34,7 +35,7 @@ async def fetch(engine: Engine) -> Job:
 
 async def active(engine: Engine) -> Job:
     """A job that somebody has claimed."""
-    await engine.jobs.enqueue(EnqueueRequest(type="test.job"), CallContext())
+    await engine.jobs.enqueue(draft_of(EnqueueRequest(type="test.job")), CallContext())
     return await fetch(engine)
 
 
@@ -92,7 +93,7 @@ async def test_a_job_with_an_id_that_was_used_before_begins_with_nothing(engine:
     await engine.jobs.cancel(job.id)
     assert await engine.store.delete_finished([job.id], clock.now()) == [True]
     clock.advance(1000)
-    await engine.jobs.enqueue(EnqueueRequest(type="test.job", id=job.id), CallContext())
+    await engine.jobs.enqueue(draft_of(EnqueueRequest(type="test.job", id=job.id)), CallContext())
 
     assert (await engine.progress.get(job.id)).fraction is None
     again = await fetch(engine)

@@ -8,6 +8,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import ListValue
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueBatchRequest, EnqueueRequest, Job
 
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.core.limits import Limits
 from ojs_grpc.core.schema import DIALECT
@@ -252,20 +253,20 @@ def stored(enqueued: Enqueued) -> list[Job]:
 async def test_a_repeated_call_is_answered_whatever_its_schema_says_now(schemas: Schemas, jobs: Jobs) -> None:
     """It was checked when it came first."""
     single, batch = request([7]), EnqueueBatchRequest(jobs=[entry([7]), entry([8])])
-    first = await jobs.enqueue(single, CallContext("key-1"))
+    first = await jobs.enqueue(draft_of(single), CallContext("key-1"))
     firsts = await jobs.enqueue_batch(batch, CallContext("key-2"))
     await register(schemas, EMAIL)
     schemas.forget()
 
-    assert stored(await jobs.enqueue(single, CallContext("key-1"))) == stored(first)
+    assert stored(await jobs.enqueue(draft_of(single), CallContext("key-1"))) == stored(first)
     assert stored(await jobs.enqueue_batch(batch, CallContext("key-2"))) == stored(firsts)
     for key in ("", "key-3", "key-3"):
         with pytest.raises(SchemaViolation):
-            await jobs.enqueue(single, CallContext(key))
+            await jobs.enqueue(draft_of(single), CallContext(key))
         with pytest.raises(SchemaViolation):
             await jobs.enqueue_batch(batch, CallContext(key))
     with pytest.raises(InvalidRequest, match="idempotency"):
-        await jobs.enqueue(request([9]), CallContext("key-1"))
+        await jobs.enqueue(draft_of(request([9])), CallContext("key-1"))
 
 
 # Several servers

@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 from ojs_grpc_pb.v1.job_pb2 import EnqueueOptions, EnqueueRequest, Job, JobError, RetryPolicy
 
 from ojs_grpc.core import states
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.core.duration import to_timestamp
 from ojs_grpc.core.envelope import Defaults
 from ojs_grpc.errors import InvalidRequest, StoreTimeout, StoreUnavailable
@@ -54,7 +55,7 @@ class Rig:
     async def enqueue(self, **options: Any) -> str:  # noqa: ANN401
         """Enqueues a job; its id."""
         request = EnqueueRequest(type="test.job", options=EnqueueOptions(**options))
-        enqueued = await self.engine.jobs.enqueue(request, CallContext())
+        enqueued = await self.engine.jobs.enqueue(draft_of(request), CallContext())
         return Job.FromString(enqueued.jobs[0]).id
 
     async def fetch(self) -> str:
@@ -113,7 +114,7 @@ async def test_what_is_refused_does_not_count(rig: Rig) -> None:
 
     twin = EnqueueRequest(type="test.job", id=job_id)
     ack = rig.engine.delivery.ack(job_id, Result(), Holder())
-    await asyncio.gather(ack, rig.engine.jobs.enqueue(twin, CallContext()), return_exceptions=True)
+    await asyncio.gather(ack, rig.engine.jobs.enqueue(draft_of(twin), CallContext()), return_exceptions=True)
 
     assert rig.changes() == {}
 

@@ -5,6 +5,7 @@ from ojs_grpc_pb.v1 import job_pb2
 from ojs_grpc.bindings.grpc.call import Call
 from ojs_grpc.bindings.grpc.encoding import batch_reply, job_reply
 from ojs_grpc.codec.template import verify_entry, verify_exact
+from ojs_grpc.core.draft import draft_of
 from ojs_grpc.operations.engine import Engine
 from ojs_grpc.operations.pauses import Pauses
 
@@ -16,7 +17,7 @@ class JobsServicer:
 
     async def enqueue(self, request: job_pb2.EnqueueRequest, call: Call) -> bytes:
         verify_exact(request)
-        enqueued = await self.engine.jobs.enqueue(request, call.enqueue_context)
+        enqueued = await self.engine.jobs.enqueue(draft_of(request), call.enqueue_context)
         call.deduplicated = enqueued.deduplicated
         return job_reply(enqueued.jobs[0])
 

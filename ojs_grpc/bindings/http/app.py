@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 
 _BUSY_RETRY_SECONDS = 1.0
 _NO_QUERY = Query({})
-_VERSION = (b"ojs-version", SPECVERSION.encode())
+_SPOKEN = SPECVERSION.encode()
+_VERSION = (b"ojs-version", _SPOKEN)
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -54,10 +55,10 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         start = perf_counter()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = dict(scope["headers"])
         now = self._clock.now()
-        given = headers.get("x-request-id")
-        request_id = (given and given_request_id(given)) or new_request_id(now)
+        given = headers.get(b"x-request-id")
+        request_id = (given and given_request_id(given.decode("latin-1"))) or new_request_id(now)
         common = [(b"content-type", media_of(headers)), _VERSION, (b"x-request-id", request_id.encode())]
         methods, parameters = self._paths.find(scope["raw_path"].decode("ascii"))
         route = methods.get(scope["method"])
@@ -94,8 +95,9 @@ class App:
             raise ServerBusy(_BUSY_RETRY_SECONDS)
         self._calls += 1
         try:
-            if "ojs-version" in call.headers:
-                _check_version(call.headers["ojs-version"])
+            version = call.headers.get(b"ojs-version", _SPOKEN)
+            if version != _SPOKEN:
+                _check_version(version.decode("latin-1"))
             if route.method in _BODY_METHODS or route.body is not Body.NONE:
                 check_media(call.headers)
                 if route.body is not Body.NONE:
@@ -126,8 +128,6 @@ def _check_version(text: str) -> None:
     Raises:
         Unsupported: it is another one.
     """
-    if text == SPECVERSION:
-        return
     major, _, minor = text.strip().partition("-")[0].partition(".")
     minor, _, patch = minor.partition(".")
     if major != "1" or minor not in {"", "0"} or (patch and not patch.isdigit()):

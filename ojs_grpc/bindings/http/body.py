@@ -1,11 +1,10 @@
 """The body of a request: read up to its limit, and parsed."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ojs_grpc.bindings.http.call import CallerGone, Receive
+from ojs_grpc.bindings.http.call import CallerGone, Headers, Receive
 from ojs_grpc.bindings.http.route import Body, Route
 from ojs_grpc.bindings.http.status import BodyTooLarge, UnsupportedCompression
 from ojs_grpc.codec.json_text import parse
@@ -22,7 +21,7 @@ def limit_of(route: Route, limits: Limits) -> int:
     return limits.request_bytes if route.large else _JSON_SLACK * limits.envelope_bytes
 
 
-async def read_document(kind: Body, headers: Mapping[str, str], receive: Receive, limit: int) -> dict[str, Any]:
+async def read_document(kind: Body, headers: Headers, receive: Receive, limit: int) -> dict[str, Any]:
     """The body as a JSON object; an empty one if there is none and none is required.
 
     Raises:
@@ -31,9 +30,9 @@ async def read_document(kind: Body, headers: Mapping[str, str], receive: Receive
         BodyTooLarge: it is over the limit.
         CallerGone: the caller went away meanwhile.
     """
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedCompression([Violation("content-encoding", "must not be set")])
-    length = headers.get("content-length", "")
+    length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     message = await receive()

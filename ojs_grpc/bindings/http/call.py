@@ -9,9 +9,13 @@ from ojs_grpc.errors import InvalidRequest, Violation
 from ojs_grpc.operations.jobs import CallContext
 
 Result = TypeVar("Result")
+# Those of a request, by lower-case name, and those of an answer.
+Headers = Mapping[bytes, bytes]
+RawHeaders = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _NO_CONTEXT = CallContext()
+_NOTED = frozenset({b"idempotency-key", b"x-ojs-idempotency-key", b"traceparent"})
 
 
 async def _for_ever() -> MutableMapping[str, Any]:
@@ -74,7 +78,7 @@ class Call:
         document: the body, a JSON object; empty without a body.
         path: the parameters of the path, decoded.
         query: the parameters of the query.
-        headers: by lower-case name.
+        headers: by lower-case name, as they came.
         request_id: the caller's, or a new one.
         now: when the request came, on the store's clock.
     """
@@ -86,7 +90,7 @@ class Call:
         document: dict[str, Any],
         path: Mapping[str, str],
         query: Query,
-        headers: Mapping[str, str],
+        headers: Headers,
         request_id: str,
         now: int,
         receive: Receive = _for_ever,
@@ -105,17 +109,19 @@ class Call:
 
         Some answers cannot please both (wire section 0).
         """
-        return "ojs-version" in self.headers
+        return b"ojs-version" in self.headers
+
+    def header(self, name: str) -> str:
+        """A header as text; empty if it is missing."""
+        return self.headers.get(name.encode(), b"").decode("latin-1")
 
     @property
     def enqueue_context(self) -> CallContext:
         """The headers that an enqueue takes note of."""
-        headers = self.headers
-        key = headers.get("idempotency-key") or headers.get("x-ojs-idempotency-key", "")
-        parent = headers.get("traceparent", "")
-        if not key and not parent:
+        if _NOTED.isdisjoint(self.headers):
             return _NO_CONTEXT
-        return CallContext(key, trace_context(parent, headers.get("tracestate", "")))
+        key = self.header("idempotency-key") or self.header("x-ojs-idempotency-key")
+        return CallContext(key, trace_context(self.header("traceparent"), self.header("tracestate")))
 
     async def unless_gone(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Does the work, and cancels it when the caller goes away.

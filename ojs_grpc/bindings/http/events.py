@@ -159,7 +159,7 @@ def _naming(query: Query, default: Naming) -> Naming:
 
 def _after(call: Call) -> str:
     """The event after which a stream goes on; what a header says wrong is overlooked, as streams are opened again."""
-    last = call.headers.get("last-event-id", "")
+    last = call.header("last-event-id")
     if last:
         try:
             parse_id(last)

@@ -1,11 +1,13 @@
 """Jobs as answers show them: the official SDKs and the command line look for things that the spec does not have."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ojs_grpc_pb.v1.job_pb2 import Job
 
 from ojs_grpc.bindings.http.call import Call
-from ojs_grpc.codec.job import render_job
+from ojs_grpc.codec.job import render_job, render_new
+from ojs_grpc.operations.jobs import Enqueued
 
 _AT_TOP: Final = (
     "id", "type", "queue", "state", "attempt", "max_attempts", "priority", "created_at", "scheduled_at", "started_at",
@@ -15,20 +17,28 @@ _AT_TOP: Final = (
 
 def render_for(call: Call, job: Job | bytes) -> dict[str, Any]:
     """The job as this caller reads it."""
-    document = render_job(job)
-    if call.is_sdk:
-        # The SDK for JavaScript takes these seconds for milliseconds; all SDKs know `timeout_ms`.
-        document.pop("timeout", None)
-        if reads_only_objects(call) and not isinstance(document.get("result"), dict):
-            document.pop("result", None)
-        if unique := document.get("unique"):
-            document["unique"] = {"key": unique.get("args_keys") or unique.get("keys", []), **unique}
-    return document
+    return _fit(call, render_job(job))
+
+
+def render_enqueued_for(
+    call: Call, enqueued: Enqueued, documents: Sequence[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The jobs of a call that enqueued some, as `render_for` has them; what they hold is not the caller's to change.
+
+    Args:
+        documents: for each what was asked for.
+    """
+    if enqueued.new:
+        for job, asked in zip(enqueued.new, documents, strict=True):
+            yield _fit(call, render_new(job, asked["type"], asked["args"], enqueued.stored_at))
+    else:
+        for standing in enqueued.standing:
+            yield render_for(call, standing)
 
 
 def reads_only_objects(call: Call) -> bool:
     """Whether the caller is the SDK for Go, which cannot read a job at all whose result is no object."""
-    return call.is_sdk and call.headers.get("user-agent", "").startswith("Go-http-client")
+    return call.is_sdk and call.header("user-agent").startswith("Go-http-client")
 
 
 def wrap_for(call: Call, job: dict[str, Any]) -> dict[str, Any]:
@@ -36,3 +46,14 @@ def wrap_for(call: Call, job: dict[str, Any]) -> dict[str, Any]:
     if call.is_sdk:
         return {"job": job}
     return {"job": job, **{name: job[name] for name in _AT_TOP if name in job}}
+
+
+def _fit(call: Call, document: dict[str, Any]) -> dict[str, Any]:
+    if call.is_sdk:
+        # The SDK for JavaScript takes these seconds for milliseconds; all SDKs know `timeout_ms`.
+        document.pop("timeout", None)
+        if "result" in document and reads_only_objects(call) and not isinstance(document["result"], dict):
+            del document["result"]
+        if unique := document.get("unique"):
+            document["unique"] = {"key": unique.get("args_keys") or unique.get("keys", []), **unique}
+    return document

@@ -1,15 +1,14 @@
 """Enqueue, get, cancel, activate."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from ojs_grpc_pb.v1.job_pb2 import EnqueueBatchRequest
 
 from ojs_grpc.bindings.http.call import Call
-from ojs_grpc.bindings.http.job_document import render_for, wrap_for
+from ojs_grpc.bindings.http.job_document import render_enqueued_for, render_for, wrap_for
 from ojs_grpc.bindings.http.route import Answer, Body, Route
-from ojs_grpc.codec.enqueue import read_batch, read_enqueue
+from ojs_grpc.codec.enqueue import read_batch, read_draft, read_enqueue
 from ojs_grpc.codec.fields import name_job_fields
 from ojs_grpc.codec.json_text import dump
 from ojs_grpc.codec.members import Members
@@ -17,6 +16,7 @@ from ojs_grpc.core import states
 from ojs_grpc.errors import InvalidRequest, PayloadTooLarge, Violation
 from ojs_grpc.operations.changes import Changed
 from ojs_grpc.operations.engine import Engine
+from ojs_grpc.operations.jobs import Enqueued
 from ojs_grpc.operations.pauses import Pauses
 
 
@@ -40,18 +40,18 @@ class JobsHandlers:
 
     async def enqueue(self, call: Call) -> Answer:
         """Stores a job; 200 if an earlier one stands for it."""
-        request, context = read_enqueue(call.document, call.now), call.enqueue_context
+        draft, context = read_draft(call.document, call.now), call.enqueue_context
         if context.idempotency_key:
             context = replace(context, compared=read_enqueue(call.document, 0))
         try:
-            enqueued = await self._jobs.enqueue(request, context)
+            enqueued = await self._jobs.enqueue(draft, context)
         except InvalidRequest as error:
             raise name_job_fields(error, call.document) from None
-        job = render_for(call, enqueued.jobs[0])
+        (job,) = render_enqueued_for(call, enqueued, (call.document,))
         document = wrap_for(call, job)
         if enqueued.deduplicated:
             return Answer({**document, "deduplicated": True})
-        return Answer(document, 201, (("location", f"/ojs/v1/jobs/{job['id']}"),))
+        return Answer(document, 201, ((b"location", b"/ojs/v1/jobs/" + job["id"].encode()),))
 
     async def enqueue_batch(self, call: Call) -> Answer:
         """Stores all jobs of a batch, or none."""
@@ -62,13 +62,14 @@ class JobsHandlers:
             enqueued = await self._jobs.enqueue_batch(request, context)
         except InvalidRequest as error:
             raise name_job_fields(error, call.document) from None
-        more: dict[str, Any] = {"count": len(enqueued.jobs)}
+        count = len(request.jobs)
+        more: dict[str, Any] = {"count": count}
         if not call.is_sdk:
             # As the command line reads it.
-            more |= {"enqueued": len(enqueued.jobs), "failed": 0}
+            more |= {"enqueued": count, "failed": 0}
         if enqueued.deduplicated:
             more["deduplicated"] = True
-        return Answer(b'{"jobs":[%b],%b' % (await _dump_jobs(call, enqueued.jobs), dump(more)[1:]), 201)
+        return Answer(b'{"jobs":[%b],%b' % (await _dump_jobs(call, enqueued), dump(more)[1:]), 201)
 
     async def get(self, call: Call) -> Answer:
         """The job as it stands."""
@@ -105,12 +106,13 @@ class JobsHandlers:
         return request
 
 
-async def _dump_jobs(call: Call, jobs: Sequence[bytes]) -> bytes:
+async def _dump_jobs(call: Call, enqueued: Enqueued) -> bytes:
     """The jobs as members of an array."""
     parts, pauses = [], Pauses()
-    for job in jobs:
-        parts.append(dump(render_for(call, job)))
-        await pauses.after(len(job))
+    sizes = map(len, enqueued.standing or [job.envelope for job in enqueued.new])
+    for document, size in zip(render_enqueued_for(call, enqueued, call.document["jobs"]), sizes, strict=True):
+        parts.append(dump(document))
+        await pauses.after(size)
     return b",".join(parts)
 
 

@@ -141,7 +141,10 @@ def _answer(view: View) -> Answer:
     }
     if view.message is not None:
         document["message"] = view.message
-    headers = [("cache-control", "no-cache"), ("last-modified", formatdate(view.updated_at / 1000, usegmt=True))]
+    headers = [
+        (b"cache-control", b"no-cache"),
+        (b"last-modified", formatdate(view.updated_at / 1000, usegmt=True).encode()),
+    ]
     if view.fraction is not None:
-        headers.append(("x-ojs-progress", str(view.fraction)))
+        headers.append((b"x-ojs-progress", str(view.fraction).encode()))
     return Answer(document, 200, headers)

@@ -34,6 +34,18 @@ class Cycle(RequestResponseCycle):
     """
 
     head: Message | None = None
+    _is_read = False
+
+    async def receive(self) -> Message:  # type: ignore[override] # its own types of messages
+        """Gives the next part of the body, or the news that the caller has gone."""
+        if self._is_read or self.more_body or self.disconnected or self.waiting_for_100_continue:
+            return await super().receive()  # type: ignore[return-value]
+        # All of it is there, as it nearly always is: nothing to wait for.
+        self._is_read = True
+        self.message_event.clear()
+        self.flow.resume_reading()
+        body, self.body = self.body, bytearray()
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
 
     async def send(self, message: Message) -> None:  # type: ignore[override] # its own types of messages
         """Sends a part of the answer."""
@@ -85,6 +97,9 @@ class _Framed:
 class Protocol(HttpToolsProtocol):
     """One connection. A head or trailers without end are refused; uvicorn would keep all of them.
 
+    It is closed when it has been idle for too long. The timer runs on through what comes, and looks when it fires:
+    uvicorn's, set anew with each answer, can be seen in the time of a request.
+
     Clients that offer another protocol, as Java's does with every first request (`Upgrade: h2c`), are answered in this
     one. What follows such a head is their body, but the parser stops before it: it goes on with a new one.
     """
@@ -93,10 +108,10 @@ class Protocol(HttpToolsProtocol):
     _body_came = False
     _bare_bytes = 0
     _has_own_parser = True
+    _idle_since = 0.0
 
     def data_received(self, data: bytes) -> None:
         """Takes what has come."""
-        self._unset_keepalive_if_required()
         self._body_came = False
         try:
             self._parse(data)
@@ -121,6 +136,40 @@ class Protocol(HttpToolsProtocol):
         )
         self.transport.write(_whole(400, headers, body, keep_alive=False))
         self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends with the connection."""
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+
+    def on_response_complete(self) -> None:
+        """Goes on to the next request, which may be there already."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idleness(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes the connection if no other request began since the last answer."""
+        is_idle = self.cycle.response_complete and self.headers is _TRAILERS  # type: ignore[comparison-overlap]
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time() if is_idle else self.timeout_keep_alive
+        if left > 0:
+            self._watch_idleness(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Nothing: see above."""
+
+    def _watch_idleness(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """Begins to read a head."""

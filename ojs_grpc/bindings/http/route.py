@@ -22,14 +22,14 @@ class Answer(NamedTuple):
     Attributes:
         document: a JSON object; or its text, already UTF-8.
         status: an HTTP status, a successful one: errors are raised. With 204 nothing of the document is sent.
-        headers: besides those of every answer, such as `Location`.
+        headers: besides those of every answer, such as `Location`; written as they are.
         media: the type of an answer that is no JSON of the spec.
         on_lost: called if the caller is gone before the answer is written.
     """
 
     document: Mapping[str, Any] | bytes
     status: int = 200
-    headers: Sequence[tuple[str, str]] = ()
+    headers: Sequence[tuple[bytes, bytes]] = ()
     media: str = ""
     on_lost: Callable[[], None] | None = None
 
@@ -55,7 +55,7 @@ class Stream(NamedTuple):
 
     chunks: Chunks
     media: str = "text/event-stream"
-    headers: Sequence[tuple[str, str]] = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+    headers: Sequence[tuple[bytes, bytes]] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 Handler = Callable[[Call], Awaitable[Answer | Stream]]

@@ -1,14 +1,14 @@
 """Answers, errors and streams as ASGI messages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
 import structlog
 
 from ojs_grpc.bindings.http.body import linger
-from ojs_grpc.bindings.http.call import CallerGone, Receive, unless_gone
+from ojs_grpc.bindings.http.call import CallerGone, RawHeaders, Receive, unless_gone
 from ojs_grpc.bindings.http.route import Answer, Stream
 from ojs_grpc.bindings.http.status import BodyTooLarge, entry_of, error_document, error_headers
 from ojs_grpc.codec.json_text import dump
@@ -18,7 +18,6 @@ log = structlog.get_logger(__name__)
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-RawHeaders = list[tuple[bytes, bytes]]
 
 # Parts of a stream that are sent before others have their turn.
 _SLICE = 50
@@ -38,7 +37,7 @@ async def send_answer(answer: Answer, headers: RawHeaders, receive: Receive, sen
     if answer.media:
         headers[0] = (b"content-type", answer.media.encode())
     if answer.headers:
-        headers += _encode(answer.headers)
+        headers += answer.headers
     if answer.status == 204:
         body = b""
     else:
@@ -58,7 +57,7 @@ async def refuse(error: OJSError, request_id: str, headers: RawHeaders, receive:
     if isinstance(error, StoreError):
         log.warning("call failed", request_id=request_id, code=error.code, error=error.message)
     body = dump(error_document(error, request_id))
-    headers += _encode(error_headers(error))
+    headers += error_headers(error)
     status = entry_of(error).status
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -85,7 +84,7 @@ async def send_stream(stream: Stream, request_id: str, headers: RawHeaders, rece
 
     async with aclosing(stream.chunks):
         headers[0] = (b"content-type", stream.media.encode())
-        headers += _encode(stream.headers)
+        headers += stream.headers
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         # A stream may be quiet for long: the caller learns at once that it is open.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -105,19 +104,10 @@ async def send_head(stream: Stream, headers: RawHeaders, send: Send) -> int:
     """Writes the head of a stream and nothing else, and gives its status."""
     await stream.chunks.aclose()
     headers[0] = (b"content-type", stream.media.encode())
-    headers += _encode(stream.headers)
+    headers += stream.headers
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
     return 200
-
-
-def _encode(headers: Sequence[tuple[str, str]]) -> RawHeaders:
-    encoded = []
-    for name, value in headers:
-        if not value.isprintable():
-            raise ValueError(f"{name}: a header must be one line")
-        encoded.append((name.lower().encode("ascii"), value.encode("latin-1")))
-    return encoded
 
 
 def _is_gone(receive: Receive) -> bool:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ojs_grpc import errors
+from ojs_grpc.bindings.http.call import RawHeaders
 
 _DOCS = "https://openjobspec.org/docs/errors#"
 _MAX_VIOLATIONS = 100
@@ -152,16 +153,16 @@ def error_document(error: errors.OJSError, request_id: str) -> dict[str, Any]:
     return {"error": body}
 
 
-def error_headers(error: errors.OJSError) -> list[tuple[str, str]]:
+def error_headers(error: errors.OJSError) -> RawHeaders:
     """What the headers say of an error."""
-    headers = []
+    headers: RawHeaders = []
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
-        headers.append(("retry-after", str(max(1, math.ceil(retry_after)))))
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
     if isinstance(error, MethodNotAllowed):
-        headers.append(("allow", error.allowed))
+        headers.append((b"allow", error.allowed.encode()))
     if isinstance(error, BodyTooLarge):
-        headers.append(("connection", "close"))
+        headers.append((b"connection", b"close"))
     return headers
 
 

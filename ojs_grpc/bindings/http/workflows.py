@@ -70,7 +70,7 @@ class WorkflowsHandlers:
             workflow = await self._workflows.create(request, call.enqueue_context.trace)
         except InvalidRequest as error:
             raise name_workflow_fields(error, call.document) from None
-        return Answer(_render(workflow), 201, (("location", f"/ojs/v1/workflows/{workflow.id}"),))
+        return Answer(_render(workflow), 201, ((b"location", f"/ojs/v1/workflows/{workflow.id}".encode()),))
 
     async def list(self, call: Call) -> Answer:
         """Workflows in short, the oldest first; all, or those in a state."""
