@@ -7,12 +7,22 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 
 from ojs_grpc.stores import open_store
 from ojs_grpc.stores.ports import Store
 from tests.clock import FakeClock
 from tests.redis_server import PrivateRedis
 from tests.signals import RecordingSignals
+
+# Tracebacks in the log as Python writes them. With colours and local variables each takes a second, and a failure that
+# Hypothesis makes shorter logs hundreds of them.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 STORES = ("memory", "sqlite", "redis")
 """Every test that takes `store` runs on each of these."""

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 
 import grpc
 import pytest
@@ -21,19 +20,19 @@ pytestmark = pytest.mark.slow
 _PATIENCE_S = 20
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store that several processes may use."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'jobs.db'}"
+        return f"sqlite:///{tmp_path_factory.mktemp('shared') / 'jobs.db'}"
     server: PrivateRedis = request.getfixturevalue("redis_server")
     server.command("FLUSHALL")
     return server.url
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def servers(shared: str) -> Iterator[list[str]]:
-    """The addresses of two servers."""
+    """The addresses of two servers. Each test has a queue of its own there."""
     with ExitStack() as stack:
         yield [stack.enter_context(Serving("--store", shared)).address for _ in range(2)]
 
@@ -49,6 +48,7 @@ async def stubs(servers: list[str]) -> AsyncIterator[list[OJSServiceStub]]:
 async def test_one_of_a_hundred_equal_jobs_wins(stubs: Sequence[OJSServiceStub]) -> None:
     """A hundred concurrent enqueues of one key: one is stored, the others are told which."""
     request = job_pb2.EnqueueRequest(type="report.daily", args=[Value(number_value=42)])
+    request.options.queue = "reports"
     request.options.unique.key.extend(["type", "args"])
 
     async def enqueue(number: int) -> str:
@@ -61,17 +61,18 @@ async def test_one_of_a_hundred_equal_jobs_wins(stubs: Sequence[OJSServiceStub])
     outcomes = Counter(await asyncio.gather(*[enqueue(number) for number in range(100)]))
 
     assert outcomes == {"OK": 1, "ALREADY_EXISTS": 99}
-    assert await _available(stubs[0], "default") == 1
+    assert await _available(stubs[0], "reports") == 1
 
 
 async def test_each_tick_fires_once(stubs: Sequence[OJSServiceStub]) -> None:
     """Both run the same entry; every second has one job."""
     entry = service_pb2.RegisterCronRequest(name="beat", cron="* * * * * *", type="beat.tick", overlap_policy="allow")
+    entry.options.queue = "ticks"
     await stubs[0].RegisterCron(entry)
     jobs = []
     async with asyncio.timeout(_PATIENCE_S):
         while len(jobs) < 4:
-            request = worker_pb2.FetchRequest(queues=["default"], count=10, worker_id="w")
+            request = worker_pb2.FetchRequest(queues=["ticks"], count=10, worker_id="w")
             jobs += (await stubs[1].Fetch(request)).jobs
     await stubs[1].UnregisterCron(service_pb2.UnregisterCronRequest(name="beat"))
 
@@ -101,10 +102,11 @@ async def test_a_pause_holds_on_both(stubs: Sequence[OJSServiceStub]) -> None:
 
 async def test_each_hears_the_events_of_the_other(stubs: Sequence[OJSServiceStub]) -> None:
     """A job's life through one server, read as events from the other, in order; and again from after the first."""
-    stream = stubs[1].StreamEvents(events_pb2.StreamEventsRequest(queues=["default"]))
+    stream = stubs[1].StreamEvents(events_pb2.StreamEventsRequest(queues=["mails"]))
     await stream.initial_metadata()
-    await stubs[0].Enqueue(job_pb2.EnqueueRequest(type="mail.send"))
-    (job,) = (await stubs[0].Fetch(worker_pb2.FetchRequest(queues=["default"], worker_id="w"))).jobs
+    options = job_pb2.EnqueueOptions(queue="mails")
+    await stubs[0].Enqueue(job_pb2.EnqueueRequest(type="mail.send", options=options))
+    (job,) = (await stubs[0].Fetch(worker_pb2.FetchRequest(queues=["mails"], worker_id="w"))).jobs
     await stubs[0].Ack(worker_pb2.AckRequest(job_id=job.id, lease=job.lease))
     async with asyncio.timeout(_PATIENCE_S):
         events = [await stream.read() for _ in range(3)]

@@ -9,6 +9,7 @@ import httpx
 
 from tests.clock import FakeClock
 from tests.grpc.service import Service, run_service
+from tests.http.service import open_client
 
 
 class Pair:
@@ -45,7 +46,8 @@ class Pair:
 @asynccontextmanager
 async def run_pair(clock: FakeClock, url: str, **settings: Any) -> AsyncIterator[Pair]:  # noqa: ANN401
     """Runs a server with both bindings on free ports."""
-    async with run_service(clock, url, http="127.0.0.1:0", **settings) as service:
-        address = f"http://127.0.0.1:{service.server.http_port}"
-        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
-            yield Pair(service, client)
+    async with (
+        run_service(clock, url, http="127.0.0.1:0", **settings) as service,
+        open_client(service.server.http_port) as client,
+    ):
+        yield Pair(service, client)

@@ -17,9 +17,13 @@ COMMAND = str(Path(sys.executable).with_name("ojs-grpc"))
 PATIENCE_S = 40.0
 
 
+# Settings of ours; and what would have each of many processes compile all modules again, a third of its start.
+_NOT_PASSED_ON = ("OJS_GRPC_", "PYTHONDONTWRITEBYTECODE")
+
+
 def environment(**variables: str) -> dict[str, str]:
     """This process' environment without settings of ours, and with these."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("OJS_GRPC_")} | variables
+    return {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)} | variables
 
 
 def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

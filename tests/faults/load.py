@@ -49,6 +49,7 @@ class Load:
         self.refusals: defaultdict[str, Counter[grpc.StatusCode]] = defaultdict(Counter)
         self.latest: dict[str, float] = {}
         self._address = address
+        self._completed: set[str] = set()
         self._stop_producing = asyncio.Event()
         self._stop_working = asyncio.Event()
 
@@ -81,30 +82,23 @@ class Load:
         self._stop_producing.set()
         await self._until(self._all_done)
 
-    async def states(self) -> Counter[int]:
-        """How many of the acknowledged enqueues are in which state; 0 stands for lost ones."""
-        counts: Counter[int] = Counter()
-        for job_id in self.enqueued:
-            try:
-                counts[(await self.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id))).job.state] += 1
-            except grpc.aio.AioRpcError as error:
-                if error.code() != grpc.StatusCode.NOT_FOUND:
-                    raise
-                counts[0] += 1
-        return counts
-
     async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(_PATIENCE_S):
             while not await condition():  # noqa: ASYNC110 - a server in another process sets no event
                 await asyncio.sleep(0.05)
 
     async def _all_done(self) -> bool:
-        """Whether no queue has anything left and every enqueued job is completed."""
+        """Whether no queue has anything left and every enqueued job is completed; a job that was lost is an error."""
         try:
             listed = await self.stub.ListQueues(queue_pb2.ListQueuesRequest())
             if any(queue.available_count for queue in listed.queues):
                 return False
-            return set(await self.states()) <= {job_pb2.JOB_STATE_COMPLETED}
+            for job_id in self.enqueued - self._completed:
+                job = (await self.stub.GetJob(job_pb2.GetJobRequest(job_id=job_id))).job
+                if job.state != job_pb2.JOB_STATE_COMPLETED:
+                    return False
+                self._completed.add(job_id)
+            return True
         except grpc.aio.AioRpcError as error:
             if error.code() not in _UNKNOWN:
                 raise

@@ -126,6 +126,11 @@ class Service:
             )
         )
 
+    async def until_a_poll_waits(self) -> None:
+        """Returns when somebody who asked for jobs has found none and waits for them."""
+        dispatcher = self.server.engine._dispatcher
+        await eventually(lambda: dispatcher._consumers() - dispatcher._unasked)
+
     async def raw(self, method: str, data: bytes, **more: Any) -> bytes:  # noqa: ANN401
         """Sends these bytes as the request of a unary call; the bytes of the reply."""
         return await self.channel.unary_unary(f"/ojs.v1.OJSService/{method}")(data, **more)
@@ -299,6 +304,34 @@ async def eventually(condition: Any) -> None:  # noqa: ANN401 - a function or a 
             if holds:
                 return
             await asyncio.sleep(0.002)
+
+
+def hold(service: Service, operation: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """Holds calls of an operation of the store until told: says when there is one, and is told to go on."""
+    perform, begun, go_on = getattr(service.store, operation), asyncio.Event(), asyncio.Event()
+
+    async def held(*arguments: object) -> object:
+        begun.set()
+        await go_on.wait()
+        return await perform(*arguments)
+
+    setattr(service.store, operation, held)
+    return begun, go_on
+
+
+def hold_claims(service: Service) -> tuple[asyncio.Event, asyncio.Event]:
+    """Holds the answers of claims that gave something, until told: says when there is one, and is told to go on."""
+    claim, claimed, go_on = service.store.claim, asyncio.Event(), asyncio.Event()
+
+    async def held(*arguments: object) -> object:
+        answers = await claim(*arguments)
+        if any(answer.deliveries for answer in answers):
+            claimed.set()
+            await go_on.wait()
+        return answers
+
+    service.store.claim = held
+    return claimed, go_on
 
 
 def value(plain: Any) -> Value:  # noqa: ANN401

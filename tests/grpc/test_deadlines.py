@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from ojs_grpc_pb.v1 import job_pb2, worker_pb2
 
-from tests.grpc.service import Service, eventually, seconds
+from tests.grpc.service import Service, eventually, hold, seconds
 
 
 async def test_a_long_poll_answers_before_the_deadline(service: Service) -> None:
@@ -60,13 +60,7 @@ async def test_a_call_past_its_deadline_is_given_up(service: Service) -> None:
 
 async def test_a_fetch_past_its_deadline_leases_nothing(service: Service) -> None:
     """A claim that comes too late is undone."""
-    claim, go_on = service.store.claim, asyncio.Event()
-
-    async def slow(*arguments: object) -> object:
-        await go_on.wait()
-        return await claim(*arguments)
-
-    service.store.claim = slow
+    _, go_on = hold(service, "claim")
     job = await service.enqueue()
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await service.stub.Fetch(worker_pb2.FetchRequest(queues=["default"], worker_id="worker-1"), timeout=0.05)

@@ -11,8 +11,17 @@ from ojs_grpc_pb.v1 import job_pb2, worker_pb2
 from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.stores.ports import Completion
 from tests.clock import FakeClock
-from tests.grpc.service import Service, eventually, patience, refused, run_service, seconds, slow_reader
-from tests.grpc.test_fetch import hold_claims
+from tests.grpc.service import (
+    Service,
+    eventually,
+    hold,
+    hold_claims,
+    patience,
+    refused,
+    run_service,
+    seconds,
+    slow_reader,
+)
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -74,7 +83,7 @@ async def test_open_streams_and_watches_do_not_hold_the_server(service: Service)
 async def test_a_waiting_poll_ends_at_once(service: Service) -> None:
     """UNAVAILABLE: another server may have what it waits for."""
     poll = asyncio.create_task(service.fetch(1, wait=seconds(30)))
-    await eventually(lambda: service.server.engine._dispatcher._waiting)
+    await service.until_a_poll_waits()
 
     stopping = asyncio.create_task(service.server.stop(30))
 
@@ -86,19 +95,11 @@ async def test_a_waiting_poll_ends_at_once(service: Service) -> None:
 
 async def test_a_unary_call_under_way_finishes(service: Service) -> None:
     """An enqueue that the store is still working on is answered."""
-    insert, started, go_on = service.store.insert, asyncio.Event(), asyncio.Event()
-
-    async def held(*arguments: object) -> object:
-        started.set()
-        await go_on.wait()
-        return await insert(*arguments)
-
-    service.store.insert = held
+    started, go_on = hold(service, "insert")
     call = asyncio.create_task(service.enqueue())
     await started.wait()
     stopping = asyncio.create_task(service.server.stop(30))
     await eventually(lambda: service.server._grpc._servicer.draining)
-    await asyncio.sleep(0.05)
     assert not stopping.done()
 
     go_on.set()
@@ -109,14 +110,7 @@ async def test_a_unary_call_under_way_finishes(service: Service) -> None:
 
 async def test_the_grace_is_an_end(service: Service) -> None:
     """A call that does not finish is cut off when the grace is over."""
-    started = asyncio.Event()
-
-    async def never(*_: object) -> object:
-        started.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    service.store.insert = never
+    started, _ = hold(service, "insert")
     call = asyncio.create_task(service.enqueue())
     await started.wait()
 
@@ -156,7 +150,7 @@ async def test_what_a_claim_gives_during_the_stop_goes_back(
         else:
             request = worker_pb2.FetchRequest(queues=["default"], worker_id="worker-1", count=5, wait=seconds(30))
             poll = service.stub.Fetch(request)
-            await eventually(lambda: service.server.engine._dispatcher._waiting)
+            await service.until_a_poll_waits()
         jobs = await service.enqueue_many(3)
         async with patience():
             await claimed.wait()

@@ -10,7 +10,7 @@ from ojs_grpc_pb.v1 import job_pb2, worker_pb2
 from ojs_grpc.core.duration import timestamp_ms, to_timestamp
 from ojs_grpc.core.limits import Limits
 from tests.clock import START
-from tests.grpc.service import SECOND, Service, eventually, ids, invalid, patience, seconds, struct
+from tests.grpc.service import SECOND, Service, eventually, hold_claims, ids, invalid, patience, seconds, struct
 
 
 async def test_a_fetched_job_is_active_and_leased(everywhere: Service) -> None:
@@ -69,7 +69,7 @@ async def test_two_workers_never_get_the_same_job(everywhere: Service) -> None:
 async def test_waits_for_the_first_job(everywhere: Service) -> None:
     """A fetch of an empty queue answers as soon as there is a job."""
     poll = asyncio.create_task(everywhere.fetch(5, wait=seconds(30)))
-    await eventually(lambda: everywhere.server.engine._dispatcher._waiting)
+    await everywhere.until_a_poll_waits()
 
     job = await everywhere.enqueue()
 
@@ -288,21 +288,6 @@ async def test_a_reply_that_arrived_keeps_its_leases(everywhere: Service) -> Non
 
     (stored,) = await everywhere.store.read([job.id])
     assert job_pb2.Job.FromString(stored).state == job_pb2.JOB_STATE_ACTIVE
-
-
-def hold_claims(service: Service) -> tuple[asyncio.Event, asyncio.Event]:
-    """Holds the answers of claims that gave something, until told: says when there is one, and is told to go on."""
-    claim, claimed, go_on = service.store.claim, asyncio.Event(), asyncio.Event()
-
-    async def held(*arguments: object) -> object:
-        answers = await claim(*arguments)
-        if any(answer.deliveries for answer in answers):
-            claimed.set()
-            await go_on.wait()
-        return answers
-
-    service.store.claim = held
-    return claimed, go_on
 
 
 async def _is_available(service: Service, job_id: str) -> bool:

@@ -8,8 +8,7 @@ from ojs_grpc_pb.v1 import job_pb2, worker_pb2
 
 from ojs_grpc.operations.consumer import WINDOW
 from ojs_grpc.stores.ports import Completion
-from tests.grpc.service import SECOND, Service, eventually, ids, open_channel, seconds, slow_reader
-from tests.grpc.test_fetch import hold_claims
+from tests.grpc.service import SECOND, Service, eventually, hold_claims, ids, open_channel, seconds, slow_reader
 
 
 async def _ack(service: Service, job: job_pb2.Job) -> None:

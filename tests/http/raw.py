@@ -54,6 +54,12 @@ class Raw:
         """Goes away."""
         self.abort()
 
+    @property
+    def client(self) -> tuple[str, int]:
+        """The address from which it comes."""
+        host, port = self._writer.get_extra_info("sockname")[:2]
+        return host, port
+
     async def write(self, data: bytes) -> None:
         """Sends."""
         self._writer.write(data)
@@ -66,10 +72,15 @@ class Raw:
             b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
         )
 
+    async def read_head(self) -> bytes:
+        """The head of the next answer."""
+        async with patience():
+            return await self._reader.readuntil(b"\r\n\r\n")
+
     async def read_answer(self) -> RawAnswer:
         """The next answer, which must have a Content-Length."""
+        head = (await self.read_head()).decode().split("\r\n")
         async with patience():
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
             body = await self._reader.readexactly(int(headers["content-length"]))
         return RawAnswer(int(head[0].split()[1]), headers, body)

@@ -1,17 +1,33 @@
 """A server with both bindings, a client for each, and what tests say to it again and again."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 
+from ojs_grpc.bindings.http.protocol import Protocol
+from ojs_grpc.bindings.http.server import HttpServer
 from tests.clock import FakeClock
-from tests.grpc.service import UNKNOWN_ID, Service, eventually, patience, run_service
+from tests.grpc.service import UNKNOWN_ID, Service, eventually, hold, hold_claims, patience, run_service
 
-__all__ = ["OJS", "UNKNOWN_ID", "Web", "error_of", "eventually", "patience", "run_web"]
+__all__ = [
+    "OJS",
+    "UNKNOWN_ID",
+    "Web",
+    "error_of",
+    "eventually",
+    "hold",
+    "hold_claims",
+    "open_client",
+    "patience",
+    "run_web",
+]
 
 OJS = "application/openjobspec+json"
+# By default each client reads the certificates of all authorities, which takes longer than most tests; none is used.
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _HEADERS = {"content-type": OJS}
 
 
@@ -41,6 +57,36 @@ class Web:
     def grpc_address(self) -> str:
         """Where gRPC is served."""
         return f"127.0.0.1:{self.grpc.server.port}"
+
+    @property
+    def connections(self) -> Mapping[tuple[str, int], Protocol]:
+        """The server's ends of connections, by the address of the client."""
+        return {connection.client: connection for connection in self._http._uvicorn.server_state.connections}
+
+    @property
+    def calls(self) -> int:
+        """How many requests are under way, those included of which only the head has come, and streams."""
+        return len(self._http._uvicorn.server_state.tasks)
+
+    @property
+    def listeners(self) -> int:
+        """How many streams of events are open."""
+        return self.grpc.server.engine.events.open_streams
+
+    async def until_an_event_is_awaited(self) -> None:
+        """Returns when somebody has heard all that happened so far, and waits for more."""
+        subscribers = self.grpc.server.engine.events._subscribers
+        await eventually(lambda: any(one._arrival and not one._arrival.done() for one in subscribers))
+
+    async def until_draining(self) -> None:
+        """Returns when the server has begun to stop, and listens no more."""
+        await eventually(lambda: self._http._draining)
+
+    @property
+    def _http(self) -> HttpServer:
+        server = self.grpc.server._http
+        assert server is not None
+        return server
 
     async def send(
         self,
@@ -103,6 +149,11 @@ class Web:
         """The job as it stands."""
         return dict((await self.get(f"/jobs/{job_id}"))["job"])
 
+    async def hold_job(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Makes a job that a worker holds."""
+        await self.enqueue(options=options)
+        return await self.fetch_one()
+
     async def bury(self, queue: str = "default", **options: Any) -> dict[str, Any]:  # noqa: ANN401
         """Makes a dead letter."""
         retry = {"max_attempts": 1, "on_exhaustion": "dead_letter"}
@@ -123,10 +174,17 @@ async def error_of(web: Web, status: int, code: str, method: str, path: str, *do
     return error
 
 
+def open_client(port: int) -> httpx.AsyncClient:
+    """A client of a server on this machine."""
+    address = f"http://127.0.0.1:{port}"
+    return httpx.AsyncClient(base_url=address, timeout=20, trust_env=False, verify=_NO_CERTIFICATES)
+
+
 @asynccontextmanager
 async def run_web(clock: FakeClock, url: str = "memory:", **settings: Any) -> AsyncIterator[Web]:  # noqa: ANN401
     """Runs a server with both bindings on free ports, its store going by this clock."""
-    async with run_service(clock, url, http="127.0.0.1:0", **settings) as service:
-        address = f"http://127.0.0.1:{service.server.http_port}"
-        async with httpx.AsyncClient(base_url=address, timeout=20, trust_env=False) as client:
-            yield Web(client, service)
+    async with (
+        run_service(clock, url, http="127.0.0.1:0", **settings) as service,
+        open_client(service.server.http_port) as client,
+    ):
+        yield Web(client, service)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.clock import FakeClock
 from tests.http.raw import Raw
-from tests.http.service import OJS, Web, error_of, run_web
+from tests.http.service import OJS, Web, error_of, eventually, run_web
 
 JOBS = "/ojs/v1/jobs"
 FETCH = "/ojs/v1/workers/fetch"
@@ -139,8 +139,8 @@ async def test_a_caller_who_leaves_in_the_middle(web: Web, capfd: pytest.Capture
     """Nothing is stored, and nothing is worth a word in the log."""
     async with Raw(web.address) as raw:
         await raw.write(b'POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"type"' % JOBS.encode())
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0.05)
+        await eventually(lambda: web.calls)
+    await eventually(lambda: not web.calls)
 
     assert "error" not in capfd.readouterr().out
     assert await web.grpc.counts() == {}

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.clock import FakeClock
-from tests.grpc.test_fetch import hold_claims
 from tests.http.raw import Raw
-from tests.http.service import UNKNOWN_ID, Web, error_of, eventually, patience, run_web
+from tests.http.service import UNKNOWN_ID, Web, error_of, eventually, hold_claims, patience, run_web
 
 FETCH = "/ojs/v1/workers/fetch"
 
@@ -87,7 +86,7 @@ async def test_a_fetch_that_breaks_a_rule(web: Web, document: dict[str, Any], fi
 async def test_fetch_waits_if_asked(everywhere: Web) -> None:
     """Until a job comes."""
     waiting = asyncio.create_task(everywhere.fetch(wait_ms=60_000))
-    await asyncio.sleep(0.05)
+    await everywhere.grpc.until_a_poll_waits()
     assert not waiting.done()
 
     job = await everywhere.enqueue()
@@ -108,8 +107,8 @@ async def test_a_caller_who_leaves_while_waiting(everywhere: Web) -> None:
     """The next job is somebody else's."""
     async with Raw(everywhere.address) as raw:
         await raw.post(FETCH, {"queues": ["default"], "wait_ms": 60_000})
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(0.05)
+        await everywhere.grpc.until_a_poll_waits()
+    await eventually(lambda: not everywhere.calls)
 
     await everywhere.enqueue()
 
@@ -125,7 +124,7 @@ async def test_a_caller_who_leaves_as_it_gets_a_job(web: Web, wait_ms: int) -> N
         await raw.post(FETCH, {"queues": ["default"], "wait_ms": wait_ms})
         async with patience():
             await claimed.wait()
-    await asyncio.sleep(0.05)
+    await eventually(lambda: raw.client not in web.connections)
 
     go_on.set()
 

@@ -3,40 +3,36 @@
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from ojs_grpc.bindings.http.server import HttpServer
 from tests.clock import FakeClock
 from tests.http.raw import Raw
-from tests.http.service import Web, patience, run_web
+from tests.http.service import Web, eventually, hold, patience, run_web
 
 HEALTH = b"GET /%b HTTP/1.1\r\nhost: x\r\n\r\n"
 FETCH = "/ojs/v1/workers/fetch"
 
 
-async def start_job(web: Web) -> asyncio.Event:
-    """Holds the next enqueue in the store; it goes on when the event is set."""
-    go_on, begun = asyncio.Event(), asyncio.Event()
-    insert = web.grpc.store.insert
-
-    async def held(*arguments: object) -> object:
-        begun.set()
-        await go_on.wait()
-        return await insert(*arguments)
-
-    web.grpc.store.insert = held
-    return go_on
+@asynccontextmanager
+async def call_under_way(web: Web) -> AsyncIterator[tuple[Raw, asyncio.Event]]:
+    """An enqueue that the store is working on until the event is set."""
+    begun, go_on = hold(web.grpc, "insert")
+    async with Raw(web.address) as raw:
+        await raw.post("/ojs/v1/jobs", {"type": "test.job", "args": []})
+        async with patience():
+            await begun.wait()
+        yield raw, go_on
 
 
 async def test_calls_under_way_are_answered(web: Web) -> None:
     """And then their connection is closed."""
-    go_on = await start_job(web)
-    async with Raw(web.address) as raw:
-        await raw.post("/ojs/v1/jobs", {"type": "test.job", "args": []})
-        await asyncio.sleep(0.05)
+    async with call_under_way(web) as (raw, go_on):
         stopping = asyncio.create_task(web.grpc.server.stop(10))
-        await asyncio.sleep(0.05)
+        await web.until_draining()
         assert not stopping.done()
         go_on.set()
         answer = await raw.read_answer()
@@ -51,12 +47,9 @@ async def test_calls_under_way_are_answered(web: Web) -> None:
 
 async def test_no_new_connections(web: Web) -> None:
     """While calls under way still are."""
-    go_on = await start_job(web)
-    async with Raw(web.address) as raw:
-        await raw.post("/ojs/v1/jobs", {"type": "test.job", "args": []})
-        await asyncio.sleep(0.05)
+    async with call_under_way(web) as (raw, go_on):
         stopping = asyncio.create_task(web.grpc.server.stop(10))
-        await asyncio.sleep(0.05)
+        await web.until_draining()
 
         with pytest.raises(ConnectionRefusedError):
             await Raw(web.address).__aenter__()
@@ -67,12 +60,7 @@ async def test_no_new_connections(web: Web) -> None:
 
 async def test_a_stopping_server_is_not_ready(web: Web) -> None:
     """Whoever still asks on an open connection hears so; alive it is."""
-    go_on = await start_job(web)
-    async with Raw(web.address) as raw:
-        body = b'{"type":"test.job","args":[]}'
-        head = b"POST /ojs/v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
-        await raw.write(head + body)
-        await asyncio.sleep(0.05)
+    async with call_under_way(web) as (raw, go_on):
         web.grpc.server._http._draining = True  # type: ignore[union-attr]
         ready = await web.client.get("/ready")
         alive = await web.client.get("/health")
@@ -102,7 +90,7 @@ async def test_a_waiting_fetch_ends_at_once(web: Web) -> None:
     """503: another server may have what it waits for."""
     async with Raw(web.address) as raw:
         await raw.post(FETCH, {"queues": ["default"], "wait_ms": 60_000})
-        await asyncio.sleep(0.05)
+        await web.grpc.until_a_poll_waits()
         start = time.monotonic()
         stopping = asyncio.create_task(web.grpc.server.stop(30))
         answer = await raw.read_answer()
@@ -116,22 +104,19 @@ async def test_an_event_stream_does_not_hold_the_server(web: Web) -> None:
     """It is ended, not cut."""
     async with Raw(web.address) as raw:
         await raw.write(HEALTH % b"ojs/v1/events/stream")
-        await asyncio.sleep(0.1)
+        head = await raw.read_head()
         start = time.monotonic()
         await web.grpc.server.stop(30)
         rest = await raw.read_rest()
 
     assert time.monotonic() - start < 2
-    assert rest.startswith(b"HTTP/1.1 200")
+    assert head.startswith(b"HTTP/1.1 200")
     assert rest.endswith(b"0\r\n\r\n")
 
 
 async def test_a_call_that_outlasts_the_grace(web: Web, capfd: pytest.CaptureFixture[str]) -> None:
     """It is cut, without noise."""
-    await start_job(web)
-    async with Raw(web.address) as raw:
-        await raw.post("/ojs/v1/jobs", {"type": "test.job", "args": []})
-        await asyncio.sleep(0.05)
+    async with call_under_way(web) as (raw, _):
         async with patience():
             await web.grpc.server.stop(0.1)
         await raw.read_rest()
@@ -146,7 +131,7 @@ async def test_who_reads_too_slowly_is_cut(clock: FakeClock) -> None:
             await web.enqueue(args=["x" * 500_000])
         async with Raw(web.address, receive_bytes=4096) as raw:
             await raw.post(FETCH, {"queues": ["default"], "count": 30})
-            await asyncio.sleep(0.5)
+            await eventually(lambda: web.connections[raw.client].flow.write_paused)
             start = time.monotonic()
             await web.grpc.server.stop(1)
 

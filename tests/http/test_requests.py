@@ -232,7 +232,7 @@ async def test_more_calls_than_are_admitted(clock: FakeClock) -> None:
     """429 at once, and the server goes on; whoever watches over it is answered all the same."""
     async with run_web(clock, max_calls=1) as web:
         waiting = asyncio.create_task(web.fetch(wait_ms=5000))
-        await asyncio.sleep(0.05)
+        await web.grpc.until_a_poll_waits()
         answer = await web.client.get("/ojs/v1/queues")
         vital = [await web.client.get(path) for path in (HEALTH, "/health", "/ready", "/metrics")]
         await web.grpc.enqueue()

@@ -186,6 +186,7 @@ def has_the_body_of_an_error(_: Any, response: Any, __: Case) -> None:  # noqa: 
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.definition.raw["operationId"])
 def test_it_answers_as_described(

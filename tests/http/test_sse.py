@@ -81,11 +81,6 @@ def names(frames: list[Frame]) -> list[str]:
     return [frame.event for frame in frames]
 
 
-def subscribers(web: Web) -> int:
-    """How many streams are open."""
-    return len(web.grpc.server.engine.events._subscribers)
-
-
 # All events
 
 
@@ -189,7 +184,7 @@ async def test_what_cannot_be_streamed_is_an_error(web: Web, query: dict[str, st
     """Before the stream, as JSON."""
     await error_of(web, status, code, "GET", "/events/stream", **query)
 
-    assert subscribers(web) == 0
+    assert web.listeners == 0
 
 
 async def test_a_reader_from_the_future_keeps_nobody_from_the_present(everywhere: Web) -> None:
@@ -240,7 +235,7 @@ async def test_the_stream_of_a_job_ends_with_it(everywhere: Web) -> None:
     ]  # fmt: skip
     progress = frames[2].data
     assert (progress["progress"], progress["message"]) == (75, "page 3 of 4")
-    assert subscribers(everywhere) == 0
+    assert everywhere.listeners == 0
 
 
 async def test_the_stream_of_a_job_that_ended_says_so(everywhere: Web) -> None:
@@ -288,7 +283,7 @@ async def test_a_job_that_is_not_there_has_no_stream(web: Web) -> None:
     for job_id in (UNKNOWN_ID, "x"):
         for path in (f"/jobs/{job_id}/events", f"/jobs/{job_id}/progress/stream"):
             await error_of(web, 404, "not_found", "GET", path)
-    assert subscribers(web) == 0
+    assert web.listeners == 0
 
 
 # One queue
@@ -409,9 +404,9 @@ async def test_who_goes_away_is_forgotten(everywhere: Web) -> None:
     async with listening(everywhere, "/events/stream") as stream:
         await everywhere.enqueue()
         await anext(stream)
-        assert subscribers(everywhere) == 1
+        assert everywhere.listeners == 1
 
-    await eventually(lambda: subscribers(everywhere) == 0)
+    await eventually(lambda: everywhere.listeners == 0)
 
 
 async def test_streams_end_when_the_server_stops(web: Web) -> None:
@@ -440,7 +435,7 @@ async def test_a_thousand_streams(web: Web) -> None:
             assert job["id"].encode() in await reader.readuntil(b"}\n\n")
     for _, writer in connections:
         writer.close()
-    await eventually(lambda: subscribers(web) == 0)
+    await eventually(lambda: web.listeners == 0)
 
 
 async def test_a_stream_is_closed_that_never_began(web: Web) -> None:
@@ -458,7 +453,7 @@ async def test_a_stream_is_closed_that_never_began(web: Web) -> None:
     with pytest.raises(asyncio.CancelledError):
         await send_stream(stream, "req_1", [(b"content-type", b"")], receive, send)
 
-    assert subscribers(web) == 0
+    assert web.listeners == 0
 
 
 async def test_a_long_stream_gives_others_their_turn() -> None:
@@ -500,4 +495,4 @@ async def test_the_head_of_a_stream(web: Web) -> None:
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
     assert after.status_code == 200
-    assert subscribers(web) == 0
+    assert web.listeners == 0

@@ -47,6 +47,7 @@ def test_a_store_does_what_the_model_says(prepare: Callable[[], str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_a_store_does_what_the_model_says_for_long(prepare: Callable[[], str]) -> None:
     """Hundreds of longer stories, other ones each time."""

@@ -44,7 +44,7 @@ async def test_each_call_has_its_code(service: Service) -> None:
 async def test_a_call_too_many_and_one_cut_short(service: Service) -> None:
     """What was not admitted counts too, and so does what the caller gave up."""
     fetching = asyncio.create_task(service.fetch(wait=seconds(30)))
-    await eventually(lambda: service.server.engine._dispatcher._waiting)
+    await service.until_a_poll_waits()
     with pytest.raises(grpc.aio.AioRpcError):
         await service.enqueue()
     fetching.cancel()
