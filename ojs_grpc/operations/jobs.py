@@ -77,7 +77,7 @@ class Enqueued(NamedTuple):
 
 
 class _Order(NamedTuple):
-    """What one call wants stored; `settlement` if some of it must be unique."""
+    """What becomes a unit only when it is sent: its reply says when; `settlement` if some of it must be unique."""
 
     jobs: Sequence[NewJob]
     key: str
@@ -95,7 +95,7 @@ class Jobs:
         self._limits = defaults.limits
         self._reader = EnvelopeReader(defaults)
         self._turns = Turns()
-        self._inserts: Coalescer[_Order, Outcome | int] = Coalescer(self._insert, _MAX_WEIGHT, _weigh)
+        self._inserts: Coalescer[Unit | _Order, Outcome | int] = Coalescer(self._insert, _MAX_WEIGHT, _weigh)
 
     async def enqueue(self, draft: Draft, context: CallContext) -> Enqueued:
         """Stores one job.
@@ -205,7 +205,7 @@ class Jobs:
                 return await self._submit_unique(settlement, key, fingerprint)
             async with self._turns.take(settlement.replacing):
                 return await self._submit_unique(settlement, key, fingerprint)
-        stored = await self._inserts.submit(_Order(jobs, key, fingerprint))
+        stored = await self._inserts.submit(_Order(jobs, key, fingerprint) if key else Unit(jobs))
         if isinstance(stored, int):
             return Enqueued(jobs, stored)
         return _answered(stored)
@@ -244,10 +244,11 @@ class Jobs:
         # Clients may order the members of an object differently when they send a request again.
         return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
-    async def _insert(self, orders: Sequence[_Order]) -> list[Outcome | int]:
+    async def _insert(self, orders: Sequence[Unit | _Order]) -> list[Outcome | int]:
         """Stores orders; for each the time at which it was stored, or the earlier answer, or why not."""
         now = self._store.clock.now()
-        outcomes = await self._changes.commit([_unit(order, now) for order in orders], now)
+        units = [order if isinstance(order, Unit) else _unit(order, now) for order in orders]
+        outcomes = await self._changes.commit(units, now)
         return [now if outcome is None else outcome for outcome in outcomes]
 
 
@@ -259,8 +260,6 @@ def _options(entry: BatchJobEntry, common: EnqueueOptions | None) -> EnqueueOpti
 
 
 def _unit(order: _Order, now: int) -> Unit:
-    if order.settlement is None and not order.key:
-        return Unit(order.jobs)
     changes = tuple(order.settlement.changes) if order.settlement is not None else ()
     if not order.key:
         return Unit(order.jobs, changes=changes)
@@ -287,6 +286,7 @@ def _answered(outcome: Outcome | int) -> Enqueued:
     return Enqueued(standing=[job.SerializeToString() for job in reply.jobs], deduplicated=bool(reply.count))
 
 
-def _weigh(order: _Order) -> int:
-    changes = len(order.settlement.changes) if order.settlement is not None else 0
+def _weigh(order: Unit | _Order) -> int:
+    settlement = order.settlement if isinstance(order, _Order) else None
+    changes = 0 if settlement is None else len(settlement.changes)
     return changes + sum([1 + len(job.envelope) // _WEIGHT_UNIT for job in order.jobs])

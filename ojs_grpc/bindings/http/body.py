@@ -30,7 +30,7 @@ async def read_document(kind: Body, headers: Headers, receive: Receive, limit: i
         BodyTooLarge: it is over the limit.
         CallerGone: the caller went away meanwhile.
     """
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise UnsupportedCompression([Violation("content-encoding", "must not be set")])
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:

@@ -1,6 +1,5 @@
 """Jobs as answers show them: the official SDKs and the command line look for things that the spec does not have."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ojs_grpc_pb.v1.job_pb2 import Job
@@ -20,20 +19,15 @@ def render_for(call: Call, job: Job | bytes) -> dict[str, Any]:
     return _fit(call, render_job(job))
 
 
-def render_enqueued_for(
-    call: Call, enqueued: Enqueued, documents: Sequence[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """The jobs of a call that enqueued some, as `render_for` has them; what they hold is not the caller's to change.
+def render_enqueued_for(call: Call, enqueued: Enqueued, place: int, asked: dict[str, Any]) -> dict[str, Any]:
+    """The job that was enqueued at a place, as `render_for` has it; what it holds is not the caller's to change.
 
     Args:
-        documents: for each what was asked for.
+        asked: what was asked for.
     """
-    if enqueued.new:
-        for job, asked in zip(enqueued.new, documents, strict=True):
-            yield _fit(call, render_new(job, asked["type"], asked["args"], enqueued.stored_at))
-    else:
-        for standing in enqueued.standing:
-            yield render_for(call, standing)
+    if not enqueued.new:
+        return render_for(call, enqueued.standing[place])
+    return _fit(call, render_new(enqueued.new[place], asked["type"], asked["args"], enqueued.stored_at))
 
 
 def reads_only_objects(call: Call) -> bool:

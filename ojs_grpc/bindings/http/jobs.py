@@ -47,7 +47,7 @@ class JobsHandlers:
             enqueued = await self._jobs.enqueue(draft, context)
         except InvalidRequest as error:
             raise name_job_fields(error, call.document) from None
-        (job,) = render_enqueued_for(call, enqueued, (call.document,))
+        job = render_enqueued_for(call, enqueued, 0, call.document)
         document = wrap_for(call, job)
         if enqueued.deduplicated:
             return Answer({**document, "deduplicated": True})
@@ -109,10 +109,10 @@ class JobsHandlers:
 async def _dump_jobs(call: Call, enqueued: Enqueued) -> bytes:
     """The jobs as members of an array."""
     parts, pauses = [], Pauses()
-    sizes = map(len, enqueued.standing or [job.envelope for job in enqueued.new])
-    for document, size in zip(render_enqueued_for(call, enqueued, call.document["jobs"]), sizes, strict=True):
-        parts.append(dump(document))
-        await pauses.after(size)
+    stored = enqueued.standing or [job.envelope for job in enqueued.new]
+    for place, asked in enumerate(call.document["jobs"]):
+        parts.append(dump(render_enqueued_for(call, enqueued, place, asked)))
+        await pauses.after(len(stored[place]))
     return b",".join(parts)
 
 
