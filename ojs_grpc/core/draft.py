@@ -79,12 +79,14 @@ def draft_of(entry: Entry, options: EnqueueOptions | None = None) -> Draft:
         tag, start = data[at : at + 1], at + 1
         if tag not in _FREQUENT_TAGS:
             return _with_others(entry, args, own if options is None else options.SerializeToString())
-        length = data[start]
-        at = start + 1 + length if length < 128 else _end_of(data, start)
+        begin, length = start + 1, data[start]
+        if length > 127:
+            begin, length = _long(data, start)
+        at = begin + length
         if tag == _ENTRY_ARG_TAG:
             args.append(data[start:at])
         elif tag == _OPTIONS_TAG:
-            own = data[start + 1 : at] if length < 128 else entry.options.SerializeToString()
+            own = data[begin:at]
     return Draft(entry.type, None, args, own if options is None else options.SerializeToString())
 
 
@@ -93,11 +95,11 @@ def _with_others(entry: Entry, args: Sequence[bytes], options: bytes) -> Draft:
     return Draft(entry.type, entry.id if entry.HasField("id") else None, args, options, others.SerializeToString())
 
 
-def _end_of(data: bytes, start: int) -> int:
-    """Where a field ends whose length begins at `start`."""
+def _long(data: bytes, start: int) -> tuple[int, int]:
+    """Where a field's content begins whose length begins at `start`, and that length."""
     length, shift, at = data[start] & 127, 7, start + 1
     while data[at - 1] > 127:
         length |= (data[at] & 127) << shift
         shift += 7
         at += 1
-    return at + length
+    return at, length

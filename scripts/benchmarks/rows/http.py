@@ -29,7 +29,7 @@ def http_enqueue(session: Session) -> Row:
 
 
 def codec(session: Session) -> Row:
-    """The JSON of one enqueue: from the body to the request, and from the stored job to the answer, in microseconds."""
+    """The JSON of one enqueue: from the body to the draft, and from the new job to the answer, in microseconds."""
     body = payload.enqueue_json(session.fresh_queue("codec"))
     now = round(time.time() * 1000)
     document = parse(body)
