@@ -8,7 +8,7 @@ from ojs_grpc.errors import StoreUnavailable
 from ojs_grpc.stores.sqlite import failure
 from ojs_grpc.stores.sqlite.statements import script
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SYNCHRONOUS = frozenset({"OFF", "NORMAL", "FULL", "EXTRA"})
 LOCK_SECONDS = 5.0
 

@@ -6,8 +6,8 @@ SELECT key, name FROM queues WHERE dead > 0 AND name >= :queue ORDER BY name
 
 -- name: page
 SELECT ended_at, seq, {RECORD}
-FROM jobs INDEXED BY jobs_dead JOIN envelopes USING (key)
-WHERE queue = :queue AND dead = 1 AND (ended_at, seq) > (:ended_at, :seq)
+FROM jobs INDEXED BY jobs_ended JOIN envelopes USING (key)
+WHERE ended_at <> 0 AND queue = :queue AND state = {DISCARDED} AND dead = 1 AND (ended_at, seq) > (:ended_at, :seq)
 ORDER BY ended_at, seq
 
 -- name: delete

@@ -15,7 +15,7 @@ from ojs_grpc.stores.ports import Claimed, Completion, Delivery, Demand, Refusal
 from ojs_grpc.stores.sqlite.ledger import Ledger
 from ojs_grpc.stores.sqlite.line import Jobs, LimitedLine, Row, plain_line
 from ojs_grpc.stores.sqlite.session import Session
-from ojs_grpc.stores.sqlite.statements import FOREVER, blob, load, rows_by_id
+from ojs_grpc.stores.sqlite.statements import FOREVER, blob, execute_rows, load, rows_by_id
 
 _SQL = load("delivery")
 _WITHDRAWN = (worker_pb2.WORKER_STATE_QUIET, worker_pb2.WORKER_STATE_TERMINATE)
@@ -115,12 +115,12 @@ def _lease(
         ends_at = now + (visibility_ms or row.visibility_ms)
         wake_at = min(ends_at, now + row.timeout_ms, silent_at.get(worker, FOREVER))
         attempt = row.attempt + 1
-        changes.append((attempt, lease, now, ends_at, wake_at, worker, row.key))
+        changes.append((row.key, attempt, lease, now, ends_at, wake_at, worker))
         changed = overlay(ACTIVE, attempt, lease, row.enqueued_at, now, 0, ends_at, worker)
         deliveries.append(Delivery(row.id, lease, worker, queue, b"".join((row.subject, row.data, changed, row.tail))))
         if session.log_events:
             ledger.log.add(Kind.JOB_STARTED, attempt, 0, row.subject, worker.encode())
-    session.db.executemany(_SQL["claim"], changes)
+    execute_rows(session.db, _SQL["claim"], changes)
     return deliveries
 
 

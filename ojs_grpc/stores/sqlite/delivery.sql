@@ -7,8 +7,10 @@ WHERE name = :name AND paused = 0
 
 -- name: claim
 UPDATE jobs
-SET state = {ACTIVE}, attempt = ?, lease = ?, started_at = ?, due_at = ?, wake_at = ?, worker = ?
-WHERE key = ?
+SET state = {ACTIVE}, attempt = column2, lease = column3, started_at = column4, due_at = column5, wake_at = column6,
+    worker = column7
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?))
+WHERE key = column1
 
 -- name: workers
 SELECT id, state, beat_at FROM workers WHERE id = ?

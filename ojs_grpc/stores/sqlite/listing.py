@@ -33,7 +33,7 @@ _ROUTES: Mapping[Section, _Route] = {
     Section.DEAD: _Route(["dead"]),
     Section.DISCARDED: _Route(["discarded"]),
     Section.CANCELLED: _Route(["cancelled"]),
-    Section.COMPLETED: _Route(["finished"]),
+    Section.COMPLETED: _Route(["completed"]),
 }
 
 

@@ -67,21 +67,21 @@ WHERE state = {PENDING} AND queue = :index AND key < :last AND :mark = 0
 ORDER BY key DESC
 
 -- name: dead
-SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_dead
-WHERE dead = 1 AND queue = :index AND (ended_at, seq) < (:mark, :last)
+SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_ended
+WHERE ended_at <> 0 AND state = {DISCARDED} AND dead = 1 AND queue = :index AND (ended_at, seq) < (:mark, :last)
 ORDER BY ended_at DESC, seq DESC
 
 -- name: discarded
-SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_discarded
-WHERE state = {DISCARDED} AND dead = 0 AND queue = :index AND (ended_at, seq) < (:mark, :last)
+SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_ended
+WHERE ended_at <> 0 AND state = {DISCARDED} AND dead = 0 AND queue = :index AND (ended_at, seq) < (:mark, :last)
 ORDER BY ended_at DESC, seq DESC
 
 -- name: cancelled
-SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_cancelled
-WHERE state = {CANCELLED} AND queue = :index AND (ended_at, seq) < (:mark, :last)
+SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_ended
+WHERE ended_at <> 0 AND state = {CANCELLED} AND dead = 0 AND queue = :index AND (ended_at, seq) < (:mark, :last)
 ORDER BY ended_at DESC, seq DESC
 
--- name: finished
-SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_finished
-WHERE state IN ({COMPLETED}, {CANCELLED}) AND queue = :index AND (ended_at, seq) < (:mark, :last)
+-- name: completed
+SELECT ended_at, key, state, seq FROM jobs INDEXED BY jobs_ended
+WHERE ended_at <> 0 AND state = {COMPLETED} AND dead = 0 AND queue = :index AND (ended_at, seq) < (:mark, :last)
 ORDER BY ended_at DESC, seq DESC

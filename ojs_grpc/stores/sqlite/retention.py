@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
+from ojs_grpc.core.states import CANCELLED, COMPLETED, DISCARDED
 from ojs_grpc.stores.ports import Retention
 from ojs_grpc.stores.sqlite.events import forget_events
 from ojs_grpc.stores.sqlite.lanes import forget_lanes
@@ -23,11 +24,16 @@ _LOT_SECONDS = 0.05
 
 
 class _Shelf(NamedTuple):
-    """Jobs that are kept by one rule; the last three name the statements that find those to remove."""
+    """Jobs that are kept by one rule.
 
+    Attributes:
+        kinds: their states, and whether they are dead.
+        crowded, oldest: the statements that find queues with too many of them, and those to remove there.
+    """
+
+    kinds: Sequence[tuple[int, bool]]
     keep_ms: int
-    keep_count: int
-    old: str
+    keep_count: int = 0
     crowded: str = ""
     oldest: str = ""
 
@@ -35,9 +41,9 @@ class _Shelf(NamedTuple):
 def _shelves(retention: Retention) -> Sequence[_Shelf]:
     finished, dead = (retention.finished_ms, retention.finished_count), (retention.dead_ms, retention.dead_count)
     return (
-        _Shelf(*finished, "old_finished", "crowded_by_finished", "oldest_finished"),
-        _Shelf(retention.discarded_ms, 0, "old_discarded"),
-        _Shelf(*dead, "old_dead", "crowded_by_dead", "oldest_dead"),
+        _Shelf([(COMPLETED, False), (CANCELLED, False)], *finished, "crowded_by_finished", "oldest_finished"),
+        _Shelf([(DISCARDED, False)], retention.discarded_ms),
+        _Shelf([(DISCARDED, True)], *dead, "crowded_by_dead", "oldest_dead"),
     )
 
 
@@ -70,8 +76,11 @@ def _forget_workers(db: sqlite3.Connection, now: int, limit: int) -> bool:
 
 
 def _remove_old(session: Session, shelf: _Shelf, now: int, limit: int) -> int:
-    rows = session.db.execute(_SQL[shelf.old], {"before": now - shelf.keep_ms, "limit": limit}).fetchall()
-    return _remove(session, rows, now)
+    removed = 0
+    for state, dead in shelf.kinds:
+        wanted = {"state": state, "dead": dead, "before": now - shelf.keep_ms, "limit": limit - removed}
+        removed += _remove(session, session.db.execute(_SQL["old"], wanted).fetchall(), now)
+    return removed
 
 
 def _remove_excess(session: Session, shelf: _Shelf, now: int, limit: int) -> int:

@@ -1,4 +1,4 @@
--- Version 2 of a store file. Times are ms since the epoch, 0 for not set. States are named as in core.states.
+-- Version 3 of a store file. Times are ms since the epoch, 0 for not set. States are named as in core.states.
 
 -- Every number that only grows is taken from here: keys, places in line, leases.
 CREATE TABLE IF NOT EXISTS counter (
@@ -94,22 +94,13 @@ CREATE INDEX IF NOT EXISTS jobs_held ON jobs (worker)
 CREATE INDEX IF NOT EXISTS jobs_expiring ON jobs (expires_at)
     WHERE expires_at > 0 AND started_at = 0 AND state IN ({SCHEDULED}, {AVAILABLE}, {PENDING});
 
-CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (queue, ended_at, seq)
-    WHERE state IN ({COMPLETED}, {CANCELLED});
-
--- Also in jobs_finished, where few of them would be hard to find among many completed ones.
-CREATE INDEX IF NOT EXISTS jobs_cancelled ON jobs (queue, ended_at, seq)
-    WHERE state = {CANCELLED};
+-- One for all that is over, because each index costs something with every change of a job, also of others.
+CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (queue, state, dead, ended_at, seq)
+    WHERE ended_at <> 0;
 
 -- Keys follow, so that the newest comes last.
 CREATE INDEX IF NOT EXISTS jobs_pending ON jobs (queue)
     WHERE state = {PENDING};
-
-CREATE INDEX IF NOT EXISTS jobs_discarded ON jobs (queue, ended_at, seq)
-    WHERE state = {DISCARDED} AND dead = 0;
-
-CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (queue, ended_at, seq)
-    WHERE dead = 1;
 
 -- Keys follow, so that the newest comes last.
 CREATE INDEX IF NOT EXISTS jobs_alike ON jobs (fingerprint, state)
