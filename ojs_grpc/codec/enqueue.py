@@ -15,7 +15,7 @@ from ojs_grpc.codec import values
 from ojs_grpc.codec.fields import attribute_of, name_job_fields
 from ojs_grpc.codec.members import Members, error_at
 from ojs_grpc.core.attributes import KNOWN, OPTIONS, UNKNOWN_OPTIONS
-from ojs_grpc.core.draft import Draft
+from ojs_grpc.core.draft import Draft, new_draft
 from ojs_grpc.core.envelope import SPECVERSION, Defaults, EnvelopeReader
 from ojs_grpc.core.wire import bytes_field
 from ojs_grpc.errors import InvalidRequest, InvalidRetryPolicy, PayloadTooLarge, Violation
@@ -71,7 +71,7 @@ def read_draft(document: dict[str, Any], now: int) -> Draft:
         options += bytes_field(_META, values.struct_bytes(meta, "meta", "/meta", exact))
     if exact:
         more += _exact_fields(exact)
-    draft = Draft(type_, job_id, items, options, others + more)
+    draft = new_draft((type_, job_id, items, options, others + more))
     if broken or retry_broken:
         raise _refusal(draft, document, now, broken, retry_broken)
     return draft

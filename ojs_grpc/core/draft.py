@@ -10,6 +10,7 @@ from typing import NamedTuple
 from google.protobuf.struct_pb2 import Value
 from ojs_grpc_pb.v1.job_pb2 import BatchJobEntry, EnqueueOptions, EnqueueRequest, Job
 
+from ojs_grpc.core.records import maker
 from ojs_grpc.core.wire import bytes_field
 
 Entry = EnqueueRequest | BatchJobEntry
@@ -64,6 +65,10 @@ class Draft(NamedTuple):
         return EnqueueRequest.FromString(self.entry())
 
 
+new_draft = maker(Draft)
+"""Makes a draft of all of its fields."""
+
+
 def draft_of(entry: Entry, options: EnqueueOptions | None = None) -> Draft:
     """The draft of a message.
 
@@ -87,7 +92,7 @@ def draft_of(entry: Entry, options: EnqueueOptions | None = None) -> Draft:
             args.append(data[start:at])
         elif tag == _OPTIONS_TAG:
             own = data[begin:at]
-    return Draft(entry.type, None, args, own if options is None else options.SerializeToString())
+    return new_draft((entry.type, None, args, own if options is None else options.SerializeToString(), b""))
 
 
 def _with_others(entry: Entry, args: Sequence[bytes], options: bytes) -> Draft:

@@ -23,6 +23,7 @@ from ojs_grpc.core.links import Links
 from ojs_grpc.core.options import copy_options, trace_id
 from ojs_grpc.core.overlay import overlay
 from ojs_grpc.core.rate_limit import RateLimit
+from ojs_grpc.core.records import maker
 from ojs_grpc.core.unique import Policy, read_policy
 from ojs_grpc.core.validation import PRIORITIES, check_ext, check_labels, queue_rule, read_times, type_info
 from ojs_grpc.core.wire import bytes_field, timestamp_field
@@ -42,11 +43,11 @@ class NewJob(NamedTuple):
     """A job to insert. `state` is scheduled, available or pending.
 
     Attributes:
-        reserved: the client chose the id, so it may be taken, and its last byte says nothing about the queue.
         due_at: scheduled: when it becomes available.
         expires_at: discarded if no worker got it by then (behaviour section 8, TTL); 0 for never.
         visibility_ms: length of a lease, unless the claim says otherwise; positive.
         timeout_ms: longest execution, counted from the claim; positive.
+        reserved: the client chose the id, so it may be taken, and its last byte says nothing about the queue.
         envelope: begins with the subject, the fields by which events tell of the job: id, type, queue, priority,
             scheduled_at, trace and workflow.
         subject_size: how many bytes of the envelope those are.
@@ -57,11 +58,11 @@ class NewJob(NamedTuple):
     """
 
     id: str
+    due_at: int
+    expires_at: int
     queue: str
     state: int
     priority: int
-    due_at: int
-    expires_at: int
     visibility_ms: int
     timeout_ms: int
     reserved: bool
@@ -70,6 +71,14 @@ class NewJob(NamedTuple):
     links: Links | None = None
     common: bytes = b""
     created_at: int = 0
+
+    @property
+    def kind(self) -> tuple[str, int, int, int, int]:
+        """What many jobs have in common: `queue`, `state`, `priority`, `visibility_ms`, `timeout_ms`."""
+        return self[3:8]
+
+
+_new_job = maker(NewJob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +158,19 @@ class EnvelopeReader:
         if len(envelope) > limits.envelope_bytes:
             rule = f"must be such that the job has at most {limits.envelope_bytes} bytes, not {len(envelope)}"
             raise PayloadTooLarge([Violation("args", rule)])
-        return NewJob(
-            new,
-            prepared.queue,
-            prepared.state,
-            prepared.priority,
-            prepared.due_at,
-            prepared.expires_at,
-            prepared.visibility_ms,
-            prepared.timeout_ms,
-            job_id is not None,
-            envelope,
-            len(subject),
-            prepared.links_of(draft, workflow_id),
-            common,
-            now,
+        return _new_job(
+            (
+                new,
+                prepared.due_at,
+                prepared.expires_at,
+                *prepared.kind,
+                job_id is not None,
+                envelope,
+                len(subject),
+                prepared.links_of(draft, workflow_id),
+                common,
+                now,
+            )
         )
 
     def _check_others(self, others: Job) -> None:
@@ -217,14 +224,16 @@ class EnvelopeReader:
         if not (broken or retry_broken):
             job.max_attempts = retry.resolve(policy, options.max_attempts).max_attempts
         return _Prepared(
-            queue=queue,
+            kind=(
+                queue,
+                times.state,
+                options.priority,
+                times.visibility_ms or self._defaults.visibility_ms,
+                times.timeout_ms or self._defaults.timeout_ms,
+            ),
             partition=partition_of_queue(queue),
-            state=times.state,
-            priority=options.priority,
             due_at=times.due_at,
             expires_at=times.expires_at,
-            visibility_ms=times.visibility_ms or self._defaults.visibility_ms,
-            timeout_ms=times.timeout_ms or self._defaults.timeout_ms,
             subject=_move_to_subject(job, subject),
             fields=job.SerializeToString(),
             broken=(*broken, *retry_broken),
@@ -241,6 +250,7 @@ class _Prepared(NamedTuple):
     """What follows from options, for any job that has them.
 
     Attributes:
+        kind: as in `NewJob`.
         subject: the fields by which events tell of a job, but for id, type and workflow.
         fields: the other fields of the envelope, but for args and created_at.
         only_retry: what is broken is nothing but the retry policy.
@@ -249,14 +259,10 @@ class _Prepared(NamedTuple):
         common: as in `NewJob`.
     """
 
-    queue: str
+    kind: tuple[str, int, int, int, int]
     partition: int
-    state: int
-    priority: int
     due_at: int
     expires_at: int
-    visibility_ms: int
-    timeout_ms: int
     subject: bytes
     fields: bytes
     broken: tuple[Violation, ...]

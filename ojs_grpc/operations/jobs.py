@@ -17,6 +17,7 @@ from ojs_grpc.core import lifecycle
 from ojs_grpc.core.draft import Draft
 from ojs_grpc.core.envelope import Defaults, EnvelopeReader, NewJob, job_bytes
 from ojs_grpc.core.options import merge_options
+from ojs_grpc.core.records import maker
 from ojs_grpc.core.wire import bytes_field, varint_field
 from ojs_grpc.errors import InvalidRequest, OJSError, PayloadTooLarge, SchemaViolation, StoreError, Violation
 from ojs_grpc.operations.changes import Changed, Changes
@@ -24,7 +25,7 @@ from ojs_grpc.operations.coalescing import Coalescer
 from ojs_grpc.operations.duplicates import Settlement, Turns, is_unique
 from ojs_grpc.operations.pauses import Pauses
 from ojs_grpc.operations.schemas import KIND, Schemas
-from ojs_grpc.stores.ports import Duplicates, IdempotencyKey, Outcome, Outdated, Store, Unit, Write
+from ojs_grpc.stores.ports import Duplicates, IdempotencyKey, Outcome, Outdated, Store, Unit, Write, unit_of
 
 _KEY_LIFETIME_MS = 86_400_000
 _NO_VERSION = -1
@@ -74,6 +75,9 @@ class Enqueued(NamedTuple):
     def jobs(self) -> Sequence[bytes]:
         """For each job of the call the job that stands for it, in order."""
         return self.standing or [job_bytes(job, self.stored_at) for job in self.new]
+
+
+_enqueued = maker(Enqueued)
 
 
 class _Order(NamedTuple):
@@ -205,9 +209,9 @@ class Jobs:
                 return await self._submit_unique(settlement, key, fingerprint)
             async with self._turns.take(settlement.replacing):
                 return await self._submit_unique(settlement, key, fingerprint)
-        stored = await self._inserts.submit(_Order(jobs, key, fingerprint) if key else Unit(jobs))
+        stored = await self._inserts.submit(_Order(jobs, key, fingerprint) if key else unit_of(jobs))
         if isinstance(stored, int):
-            return Enqueued(jobs, stored)
+            return _enqueued((jobs, stored, (), False))
         return _answered(stored)
 
     async def _submit_unique(self, settlement: Settlement, key: str, fingerprint: bytes) -> Enqueued:
@@ -287,6 +291,9 @@ def _answered(outcome: Outcome | int) -> Enqueued:
 
 
 def _weigh(order: Unit | _Order) -> int:
-    settlement = order.settlement if isinstance(order, _Order) else None
-    changes = 0 if settlement is None else len(settlement.changes)
-    return changes + sum([1 + len(job.envelope) // _WEIGHT_UNIT for job in order.jobs])
+    weight = len(order.jobs)
+    for job in order.jobs:
+        weight += len(job.envelope) // _WEIGHT_UNIT
+    if isinstance(order, _Order) and order.settlement is not None:
+        weight += len(order.settlement.changes)
+    return weight

@@ -17,6 +17,7 @@ from ojs_grpc.core import states
 from ojs_grpc.core.clock import Clock
 from ojs_grpc.core.envelope import NewJob
 from ojs_grpc.core.events import EventId, NewEvent, StoredEvent
+from ojs_grpc.core.records import maker
 from ojs_grpc.core.transition import Transition
 from ojs_grpc.core.unique import Unique
 from ojs_grpc.errors import OJSError
@@ -92,6 +93,14 @@ class Unit(NamedTuple):
     endings: Sequence[Ending] = ()
     events: Sequence[NewEvent] = ()
     alike: Sequence[Unique] = ()
+
+
+_unit = maker(Unit)
+
+
+def unit_of(jobs: Sequence[NewJob]) -> Unit:
+    """A unit that only stores jobs."""
+    return _unit((jobs, None, (), (), (), (), ()))
 
 
 class Outdated(NamedTuple):

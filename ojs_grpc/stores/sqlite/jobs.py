@@ -29,76 +29,47 @@ _NEWS = {AVAILABLE: Kind.JOB_ENQUEUED, SCHEDULED: Kind.JOB_SCHEDULED}
 _LARGE_BYTES = 16 * 1024
 
 _Row = tuple[object, ...]
+_Kind = tuple[str, int, int, int, int]
 
 
 def store(session: Session, ledger: Ledger, jobs: Sequence[NewJob], now: int) -> None:
     """Stores new jobs, whatever there is already."""
-    # A number serves as the job's key and, if it is available, as its place in line.
-    numbers = session.numbers(len(jobs))
-    keys = {queue: session.queue_key(queue, now) for queue in {job.queue for job in jobs}}
-    counts: defaultdict[tuple[str, int], int] = defaultdict(int)
-    rows: list[_Row] = []
-    linked: list[tuple[NewJob, Links, _Row]] = []
+    plain: defaultdict[_Kind, list[_Row]] = defaultdict(list)
+    linked: defaultdict[_Kind, list[_Row]] = defaultdict(list)
     envelopes: list[_Row] = []
     large: list[_Row] = []
     news: list[tuple[int, bytes]] = []
-    for number, job in zip(numbers, jobs, strict=True):
-        queue, state, envelope, subject_size = job.queue, job.state, job.envelope, job.subject_size
-        counts[queue, state] += 1
-        seq = enqueued_at = due_at = 0
-        if state == AVAILABLE:
-            seq, enqueued_at = number, now
-        elif state == SCHEDULED:
-            due_at = job.due_at
-        row = (
-            number,
-            job.id,
-            keys[queue],
-            state,
-            job.priority,
-            seq,
-            enqueued_at,
-            due_at,
-            due_at,
-            job.expires_at,
-            job.visibility_ms,
-            job.timeout_ms,
-        )
+    # A number serves as the job's key and, if it is available, as its place in line.
+    for number, job in zip(session.numbers(len(jobs)), jobs, strict=True):
+        row = (number, job.id, job.due_at, job.expires_at)
         if job.links is None:
-            rows.append(row)
+            plain[job.kind].append(row)
         else:
-            linked.append((job, job.links, row))
+            linked[job.kind].append((*row, *_columns_of(session, ledger, job, job.links, now)))
+        envelope, subject_size = job.envelope, job.subject_size
         subject = envelope[:subject_size]
         pile = envelopes if len(envelope) < _LARGE_BYTES else large
         pile.append((number, blob(subject), blob(envelope[subject_size:])))
-        if state in _NEWS:
-            news.append((_NEWS[state], subject))
-    if linked:
-        _insert_linked(session, ledger, linked, now)
-    execute_rows(session.db, _SQL["insert_job"], rows)
+        news.append((job.state, subject))
+    for statement, kinds in (("insert_jobs", plain), ("insert_linked_jobs", linked)):
+        for (queue, state, *others), rows in kinds.items():
+            key = session.queue_key(queue, now)
+            execute_rows(session.db, _SQL[statement], rows, (key, state, *others, now))
+            ledger.tally.move(key, NOWHERE, state, len(rows))
+            if state == AVAILABLE:
+                ledger.ready.add(queue)
     execute_rows(session.db, _SQL["insert_envelope"], envelopes)
     if large:
         session.db.executemany(_SQL["insert_envelope"], large)
-    ledger.log.add_new(news)
-    for (queue, state), count in counts.items():
-        ledger.tally.move(keys[queue], NOWHERE, state, count)
-        if state == AVAILABLE:
-            ledger.ready.add(queue)
+    ledger.log.add_new([(_NEWS[state], subject) for state, subject in news if state in _NEWS])
 
 
-def _insert_linked(
-    session: Session, ledger: Ledger, jobs: Sequence[tuple[NewJob, Links, _Row]], now: int
-) -> None:
-    """Inserts jobs that have links."""
-    rows = []
-    for job, links, row in jobs:
-        lane = lane_key(session, session.queue_key(job.queue, now), links.limits)
-        fingerprint = None if links.unique is None else links.unique.fingerprint
-        created_at = 0 if fingerprint is None else now
-        rows.append((*row, lane, created_at, fingerprint, links.workflow_id or None))
-        if job.state == AVAILABLE:
-            ledger.joined([lane])
-    execute_rows(session.db, _SQL["insert_linked_job"], rows)
+def _columns_of(session: Session, ledger: Ledger, job: NewJob, links: Links, now: int) -> _Row:
+    """The columns of a job that has links: its lane, its fingerprint and its workflow."""
+    lane = lane_key(session, session.queue_key(job.queue, now), links.limits)
+    if job.state == AVAILABLE:
+        ledger.joined([lane])
+    return lane, None if links.unique is None else links.unique.fingerprint, links.workflow_id or None
 
 
 def read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[bytes | None]:

@@ -1,11 +1,16 @@
--- name: insert_job
-INSERT INTO jobs (key, id, queue, state, priority, seq, enqueued_at, due_at, wake_at, expires_at, visibility_ms, timeout_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: insert_jobs
+INSERT INTO jobs (key, id, due_at, wake_at, expires_at, queue, state, priority, visibility_ms, timeout_ms, seq, enqueued_at)
+SELECT column1, column2, iif(?2 = {SCHEDULED}, column3, 0), iif(?2 = {SCHEDULED}, column3, 0), column4,
+    ?1, ?2, ?3, ?4, ?5, iif(?2 = {AVAILABLE}, column1, 0), iif(?2 = {AVAILABLE}, ?6, 0)
+FROM (VALUES (?, ?, ?, ?))
 
--- name: insert_linked_job
-INSERT INTO jobs (key, id, queue, state, priority, seq, enqueued_at, due_at, wake_at, expires_at, visibility_ms, timeout_ms,
-                  lane, created_at, fingerprint, workflow)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: insert_linked_jobs
+INSERT INTO jobs (key, id, due_at, wake_at, expires_at, queue, state, priority, visibility_ms, timeout_ms, seq, enqueued_at,
+    lane, fingerprint, workflow, created_at)
+SELECT column1, column2, iif(?2 = {SCHEDULED}, column3, 0), iif(?2 = {SCHEDULED}, column3, 0), column4,
+    ?1, ?2, ?3, ?4, ?5, iif(?2 = {AVAILABLE}, column1, 0), iif(?2 = {AVAILABLE}, ?6, 0),
+    column5, column6, column7, iif(column6 IS NULL, 0, ?6)
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?))
 
 -- name: insert_envelope
 INSERT INTO envelopes (key, subject, data)

@@ -64,19 +64,21 @@ _MOST_ROWS = 64
 _VALUES = re.compile(r"VALUES (\([?, ]+\))")
 
 
-def execute_rows(db: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
+def execute_rows(
+    db: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]], common: Sequence[object] = ()
+) -> None:
     """Does for many rows what a statement does for one, as `executemany` does, many rows at once.
 
     Args:
         statement: says `VALUES (?, ...)` once.
         rows: small ones; a statement, kept for its next use, keeps a copy of what it was given.
+        common: what the statement calls `?1`, `?2` and so on, for all rows.
     """
     start = 0
     while start < len(rows):
         # Powers of two, so that there are few statements to prepare.
         size = min(_MOST_ROWS, 1 << (len(rows) - start).bit_length() - 1)
-        values = list(chain.from_iterable(rows[start : start + size]))
-        db.execute(_for_many_rows(statement, size), values)
+        db.execute(_for_many_rows(statement, size), [*common, *chain.from_iterable(rows[start : start + size])])
         start += size
 
 

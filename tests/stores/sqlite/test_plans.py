@@ -27,11 +27,14 @@ def test_an_index_serves(name: str) -> None:
     """No statement walks through a table that grows with jobs, nor sorts what it finds."""
     statement = _STATEMENTS[name].replace("[changes]", "active = ?1")
     named = set(re.findall(r":(\w+)", statement))
+    # `?` follows the highest `?1`.
+    count = max([int(number) for number in re.findall(r"\?(\d)", statement)], default=0)
+    count += len(re.findall(r"\?(?!\d)", statement))
     db = sqlite3.connect(":memory:")
     db.executescript(script("schema"))
 
     plan = db.execute(
-        f"EXPLAIN QUERY PLAN {statement}", dict.fromkeys(named, 1) if named else [1] * statement.count("?")
+        f"EXPLAIN QUERY PLAN {statement}", dict.fromkeys(named, 1) if named else [1] * count
     ).fetchall()
 
     steps = [detail for *_, detail in plan]
