@@ -30,12 +30,18 @@ _NAME_CHARS: Final = 200
 _EXACT = 2**53
 _INTEGRAL = 1e21
 
+# An array is looked at so far, in the hope that it holds nothing but short texts and numbers.
+_FEW = 64
+
 # What is rendered as it was read, if a double says it.
 _LASTING = frozenset({str, int, bool, type(None)})
 
 # Tags and values of the fields of `Value`.
 _CONSTANTS = {None: b"\x08\x00", False: b"\x20\x00", True: b"\x20\x01"}
 _pack_number = struct.Struct("<cd").pack
+_pack_item = struct.Struct("<2sd").pack
+# Length and tag of a value that is a number.
+_NUMBER_HEAD = b"\x09\x11"
 _LENGTHS = [varint(length) for length in range(1024)]
 # What stands before the text of a value with so few bytes: the length of the value, its tag, the length of the text.
 _TEXT_HEADS = [b"".join((varint(length + 2), b"\x1a", varint(length))) for length in range(126)]
@@ -73,7 +79,17 @@ def struct_bytes(members: dict[str, Any], field: str, pointer: str, exact: dict[
 
 def list_items(items: list[Any], field: str, pointer: str, exact: dict[str, str]) -> list[bytes]:
     """The items of an array as serialised values, each behind its length; otherwise as `read_value`."""
-    return _write(_items, items, field, pointer, exact)
+    parts: list[bytes] = []
+    # Most arguments are short texts and numbers, and need none of what the others may need.
+    for item in items[:_FEW]:
+        kind = type(item)
+        if kind is str and len(data := item.encode()) < len(_TEXT_HEADS):
+            parts.append(_TEXT_HEADS[len(data)] + data)
+        elif kind is int and -_EXACT <= item <= _EXACT:
+            parts.append(_pack_item(_NUMBER_HEAD, item))
+        else:
+            break
+    return parts if len(parts) == len(items) else _write(_items, items, field, pointer, exact)
 
 
 def unknown_bytes(members: dict[str, Any], field: str, exact: dict[str, str]) -> bytes:
@@ -202,11 +218,8 @@ def _items(items: list[Any], room: int, tally: _Tally) -> list[bytes]:
     _count(len(items), tally)
     parts: list[bytes] = []
     for item in items:
-        if type(item) is str and len(data := item.encode()) < len(_TEXT_HEADS):
-            parts.append(_TEXT_HEADS[len(data)] + data)
-        else:
-            data = _value(item, room, tally)
-            parts.append(_length(data) + data)
+        data = _value(item, room, tally)
+        parts.append(_length(data) + data)
     return parts
 
 

@@ -54,7 +54,9 @@ _ms = -1  # of the last id; ahead of the clock when a millisecond was full or th
 _count = 0  # of the next id within _ms
 _head = ""  # the text of _ms
 
-_tails: list[str] = []  # random parts not yet used, such as `9abc-0123456789`
+# Random parts not yet used, such as `9abc` and `0123456789`.
+_variants: list[str] = []
+_tails: list[str] = []
 # A forked child would use those that its parent uses too.
 os.register_at_fork(after_in_child=_tails.clear)
 
@@ -76,14 +78,16 @@ def new_id(now_ms: int, partition: int) -> str:
         _count = 0
         _head = f"{_ms >> 16:08x}-{_ms & 0xFFFF:04x}-7"
     if not _tails:
-        _draw_tails()
+        _draw()
     count = _COUNTS[_count]
     _count += 1
-    return f"{_head}{count}-{_tails.pop()}{_TAGS[partition]}"
+    return f"{_head}{count}-{_variants.pop()}-{_tails.pop()}{_TAGS[partition]}"
 
 
-def _draw_tails() -> None:
+def _draw() -> None:
     # For 256 ids at once, since each draw is a system call.
     drawn = bytearray(os.urandom(256 * 7))
-    drawn[::7] = drawn[::7].translate(_WITH_VARIANT)
-    _tails.extend([f"{digits[:4]}-{digits[4:]}" for digits in drawn.hex("-", 7).split("-")])
+    heads, tails = drawn[: 256 * 2], drawn[256 * 2 :]
+    heads[::2] = heads[::2].translate(_WITH_VARIANT)
+    _variants[:] = heads.hex("-", 2).split("-")
+    _tails[:] = tails.hex("-", 5).split("-")

@@ -15,7 +15,6 @@ RawHeaders = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _NO_CONTEXT = CallContext()
-_NOTED = frozenset({b"idempotency-key", b"x-ojs-idempotency-key", b"traceparent"})
 
 
 async def _for_ever() -> MutableMapping[str, Any]:
@@ -118,7 +117,8 @@ class Call:
     @property
     def enqueue_context(self) -> CallContext:
         """The headers that an enqueue takes note of."""
-        if _NOTED.isdisjoint(self.headers):
+        headers = self.headers
+        if not (b"traceparent" in headers or b"idempotency-key" in headers or b"x-ojs-idempotency-key" in headers):
             return _NO_CONTEXT
         key = self.header("idempotency-key") or self.header("x-ojs-idempotency-key")
         return CallContext(key, trace_context(self.header("traceparent"), self.header("tracestate")))
