@@ -148,6 +148,33 @@ async def test_slashes_at_the_start_count_as_one(web: Web) -> None:
     assert answer.status == 200
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"/ojs/v1/health", 200),
+        (b"/ojs/v1/health?", 200),
+        (b"/ojs/v1/queues?limit=1?", 400),
+        (b"/ojs/v1/health#part?x", 200),
+        (b"http://host/ojs/v1/health", 200),
+        (b"http://host:1/ojs/v1/queues?limit=x", 400),
+        (b"http://host", 404),
+        (b"*", 404),
+        (b"/%zz", 404),
+        (b"/\xff", 400),
+        (b"health", 400),
+    ],
+)
+async def test_targets_in_all_their_forms(web: Web, target: bytes, status: int) -> None:
+    """A path with or without a query, or all of an address, as proxies are asked; what is none is refused."""
+    async with Raw(web.address) as raw:
+        await raw.write(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % target)
+        answer = await raw.read_answer()
+
+    assert answer.status == status
+    if status >= 400:
+        assert answer.error["code"]
+
+
 async def test_a_slash_within_a_parameter(web: Web) -> None:
     """It is written `%2F`, and part of the name then."""
     error = await error_of(web, 404, "not_found", "GET", "/jobs/a%2Fb%20c")

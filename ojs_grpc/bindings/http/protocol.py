@@ -4,10 +4,12 @@ It looks at every header twice with a regular expression and writes head and bod
 the answer. What our handlers give needs no such look, and goes out in one piece.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -43,9 +45,11 @@ class Cycle(RequestResponseCycle):
         # All of it is there, as it nearly always is: nothing to wait for.
         self._is_read = True
         self.message_event.clear()
-        self.flow.resume_reading()
-        body, self.body = self.body, bytearray()
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        body = bytes(self.body)
+        self.body.clear()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:  # type: ignore[override] # its own types of messages
         """Sends a part of the answer."""
@@ -57,13 +61,12 @@ class Cycle(RequestResponseCycle):
             await super().send(self.head)  # type: ignore[arg-type]
             await super().send(message)  # type: ignore[arg-type]
         else:
-            await self._send_whole(self.head, message.get("body", b""))
+            if self.flow.write_paused and not self.disconnected:
+                await self.flow.drain()
+            if not self.disconnected:
+                self._send_whole(self.head, message.get("body", b""))
 
-    async def _send_whole(self, head: Message, body: bytes) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
+    def _send_whole(self, head: Message, body: bytes) -> None:
         if self.scope["method"] == "HEAD":
             body = b""
         headers = (*self.default_headers, *head["headers"])
@@ -177,12 +180,36 @@ class Protocol(HttpToolsProtocol):
         self._reads_message, self._bare_bytes = True, 0
 
     def on_headers_complete(self) -> None:
-        """Begins a request."""
-        super().on_headers_complete()
+        """Begins a request. uvicorn looks for what is not here: WebSockets, a limit of its own, a root path."""
+        parser, scope = self.parser, self.scope
+        before: RequestResponseCycle | None = self.cycle
+        version = parser.get_http_version()
+        path, scope["query_string"] = _split(self.url)
+        scope["raw_path"] = path
+        scope["path"] = unquote(path.decode("ascii"))
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        self.cycle = Cycle(
+            scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            version != "1.0" and parser.should_keep_alive(),
+            self.on_response_complete,
+        )
         # What comes behind a body are no headers.
         self.headers = _TRAILERS  # type: ignore[assignment]
-        # uvicorn has no setting for the class of these, and its task has not yet begun.
-        self.cycle.__class__ = Cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            # One answer after the other.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """Takes a part of the body, which has its own limit."""
@@ -214,6 +241,20 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(head))
             if rest := data[upgrade.args[0] :]:
                 self._parse(rest)
+
+
+def _split(url: bytes) -> tuple[bytes, bytes]:
+    """The path of a request's target, and its query.
+
+    Raises:
+        HttpParserInvalidURLError: it has neither.
+    """
+    if url.startswith(b"/") and b"#" not in url:
+        path, _, query = url.partition(b"?")
+        return path, query
+    # With a host before the path, as proxies are asked.
+    parsed = httptools.parse_url(url)
+    return parsed.path or b"/", parsed.query or b""
 
 
 def _whole(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keep_alive: bool) -> bytes:
