@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from ojs_grpc.stores import open_store
 from ojs_grpc.stores.ports import Store
@@ -23,6 +24,10 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+# How long an example takes says more about the machine than about the program.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 STORES = ("memory", "sqlite", "redis")
 """Every test that takes `store` runs on each of these."""

@@ -70,7 +70,7 @@ def create(document: dict[str, Any]) -> None:
 
 
 @given(document=workflows(GOOD_STEPS | workflows(GOOD_STEPS)) | workflows(STEPS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_workflows(document: dict[str, Any]) -> None:
     """No document makes trouble, and none is changed."""
     before = repr(document)
@@ -111,7 +111,7 @@ def keep(document: dict[str, Any]) -> CronEntry:
 
 
 @given(document=CRONS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_cron_entries(document: dict[str, Any]) -> None:
     """No document makes trouble, and none is changed; an entry that is kept may be sent again as it comes back."""
     before = repr(document)

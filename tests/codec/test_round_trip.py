@@ -32,7 +32,7 @@ def enqueue(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(job=JOBS, flat=ATTRIBUTES, nested=ATTRIBUTES, options=UNKNOWN, unknown=UNKNOWN)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_a_client_says_comes_back(
     job: dict[str, Any],
     flat: dict[str, Any],
@@ -54,7 +54,7 @@ def test_what_a_client_says_comes_back(
 
 
 @given(job=JOBS, flat=ATTRIBUTES, nested=ATTRIBUTES, unknown=UNKNOWN)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_answer_to_an_enqueue_is_the_job(
     job: dict[str, Any], flat: dict[str, Any], nested: dict[str, Any], unknown: dict[str, Any]
 ) -> None:
@@ -86,7 +86,7 @@ def test_numbers_in_the_answer_to_an_enqueue(number: str, form: str) -> None:
 
 
 @given(job=JOBS, attributes=ATTRIBUTES, unknown=UNKNOWN)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_draft_is_its_message(job: dict[str, Any], attributes: dict[str, Any], unknown: dict[str, Any]) -> None:
     """The message of a draft gives the same job as the draft itself."""
     draft = read_draft({**unknown, **attributes, **job}, NOW)
@@ -102,7 +102,7 @@ def test_a_draft_is_its_message(job: dict[str, Any], attributes: dict[str, Any],
 
 
 @given(job=JOBS, attributes=ATTRIBUTES, unknown=UNKNOWN)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_template_comes_back(job: dict[str, Any], attributes: dict[str, Any], unknown: dict[str, Any]) -> None:
     """What a cron entry or a step keeps gives the document that it was made of."""
     document = {**unknown, "type": job["type"], "args": job["args"]}
@@ -118,7 +118,7 @@ def test_a_template_comes_back(job: dict[str, Any], attributes: dict[str, Any], 
 
 
 @given(job=JOBS, attributes=ATTRIBUTES, unknown=UNKNOWN)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_was_read_is_verified(job: dict[str, Any], attributes: dict[str, Any], unknown: dict[str, Any]) -> None:
     """A client that sends over gRPC what reading its JSON gave is believed."""
     request = read_enqueue({**unknown, **attributes, **job}, NOW)
@@ -127,7 +127,7 @@ def test_what_was_read_is_verified(job: dict[str, Any], attributes: dict[str, An
 
 
 @given(proto_jobs())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_the_engine_keeps_comes_back(job: Job) -> None:
     """Reading the JSON of a job gives the job."""
     document = json_text.parse(json_text.dump(render_job(job)))
@@ -144,7 +144,7 @@ def test_what_the_engine_keeps_comes_back(job: Job) -> None:
 
 
 @given(st.recursive(VALUES | ISO_DURATIONS | TIMES, lambda inner: st.dictionaries(MEMBERS, inner), max_leaves=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_document_breaks_the_reader(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Whatever a client sends is read, or refused as the client's fault."""
     document = value if type(value) is dict else {"retry": value}

@@ -336,7 +336,6 @@ def days() -> st.SearchStrategy[Days]:
 
 
 @given(days(), numbers(1, 12), st.dates(date(2024, 1, 1), date(2030, 1, 1)))
-@settings(deadline=None)
 def test_days_against_brute_force(days: Days, month: Written, start: date) -> None:
     """Day after day, for two years."""
     expected = next(
@@ -369,7 +368,7 @@ CHANGES = [
 
 
 @given(st.sampled_from(CHANGES), numbers(0, 59), numbers(0, 23), st.integers(-450, 60), st.integers(0, 59_999))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_times_against_brute_force(
     change: tuple[str, str], minute: Written, hour: Written, start: int, rest: int
 ) -> None:

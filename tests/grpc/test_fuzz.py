@@ -123,7 +123,7 @@ TEMPLATES: dict[str, Message] = {
     "StreamEvents": events_pb2.StreamEventsRequest(queues=["default"], event_types=["job.enqueued"]),
 }
 
-many = settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+many = settings(max_examples=800, suppress_health_check=list(HealthCheck), database=None)
 few = settings(many, max_examples=50)
 
 

@@ -31,7 +31,6 @@ def prepare(scheme: str, request: pytest.FixtureRequest, tmp_path: Path) -> Call
 QUICK = settings(
     max_examples=40,
     stateful_step_count=15,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),

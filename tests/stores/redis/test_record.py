@@ -84,7 +84,7 @@ def run(server: PrivateRedis) -> Callable[[str, bytes], list[bytes]]:
     return run_one
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=new_jobs)
 def test_lua_reads_what_python_writes(run: Callable[[str, bytes], list[bytes]], new: NewJob) -> None:
     """Every field of a new record arrives in Lua, and what Lua changes arrives back."""
