@@ -1,6 +1,7 @@
 """The command line of the bench."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ from benchmarks import report
 from benchmarks.bounds import missed
 from benchmarks.clients import CLIENTS
 from benchmarks.meter import Row
-from benchmarks.processes import StartFailed
+from benchmarks.processes import StartFailed, stolen_seconds
 from benchmarks.rows import LEFT_OUT_WHEN_QUICK, REDIS_ONLY, ROWS
 from benchmarks.session import FULL, QUICK, SERVE, Session, open_session
 
@@ -40,7 +41,8 @@ def main() -> int:
     kind = str(about["store"])
     report.print_results(rows, kind, console)
     report.print_costs(rows, console)
-    console.print(f"{about['cores']} cores, {about['processor']}; {about['seconds']:.0f} s", highlight=False)
+    where = f"{about['cores']} cores, {about['processor']}, {about['stolen']:.0%} of their time taken by the host"
+    console.print(f"{where}; {about['seconds']:.0f} s", highlight=False)
     report.warn_if_busy(about, console)
     if unmet := missed(rows, kind):
         console.print(f"missed: {', '.join(unmet)}", highlight=False)
@@ -54,7 +56,8 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, console: Console) -> tuple[dict[str, Row], Row]:
     """The figures by row, and what they were measured with."""
-    started, rows, about = time.monotonic(), dict[str, Row](), report.describe_machine()
+    started, stolen = time.monotonic(), stolen_seconds()
+    rows, about = dict[str, Row](), report.describe_machine()
     scale = replace(QUICK if arguments.quick else FULL, million=arguments.million)
     with open_session(arguments.store, scale, arguments.serve, arguments.client, arguments.appendonly) as session:
         kind = session.store.kind
@@ -63,7 +66,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> tuple[dict[str, Row
         for name in _wanted(arguments.rows, kind, quick=arguments.quick):
             with console.status(f"{name} ..."):
                 rows[name] = _measure(name, session)
-    return rows, about | {"seconds": time.monotonic() - started}
+    seconds = time.monotonic() - started
+    return rows, about | {"seconds": seconds, "stolen": (stolen_seconds() - stolen) / seconds / (os.cpu_count() or 1)}
 
 
 def _parse() -> argparse.Namespace:
@@ -75,7 +79,7 @@ def _parse() -> argparse.Namespace:
         help="memory, sqlite or redis (made for the run), or the URL of a store that exists",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--quick", action="store_true", help="under 50 seconds: shorter windows, no million")
+    parser.add_argument("--quick", action="store_true", help="a minute on a quiet machine: shorter windows, no million")
     parser.add_argument("--rows", type=_row_names, metavar="A,B", help=f"only these of: {', '.join(ROWS)}")
     parser.add_argument(
         "--client",

@@ -1,4 +1,4 @@
-"""Starting and stopping servers, and the CPU time of a process with its children."""
+"""Starting and stopping servers, and the CPU time of a process with its children, or that others took."""
 
 import os
 import signal
@@ -24,6 +24,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def stolen_seconds() -> float:
+    """The time for which some core had work and the host of the virtual machine ran something else, since the start."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / _TICKS_PER_SECOND
 
 
 def environment() -> dict[str, str]:

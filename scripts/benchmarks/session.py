@@ -34,8 +34,8 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=7,
-    seconds=1.5,
+    rounds=9,
+    seconds=0.8,
     streamed=30_000,
     fetched=4_000,
     samples=500,
