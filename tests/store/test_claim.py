@@ -29,6 +29,8 @@ from tests.store.building import (
     see,
     take,
     take_one,
+    unique,
+    unit,
 )
 
 KIB = 1024
@@ -102,6 +104,21 @@ async def test_first_in_first_out_within_a_priority(store: Store, clock: FakeClo
 
     wanted = [message.id for priority in (1, 0) for message in messages if message.priority == priority]
     assert ids_of(deliveries) == wanted
+
+
+@pytest.mark.parametrize("kinds", [1, 3, 30])
+async def test_what_else_differs_is_no_order(store: Store, kinds: int) -> None:
+    """Jobs of one call with other time limits, or with links, stand in line where the call has them."""
+    messages = [job(timeout_ms=1000 + number % kinds, visibility_ms=2000 + number % 2) for number in range(60)]
+    units = [
+        unit(message, links=unique(f"job {number}") if number % 7 == 3 else None)
+        for number, message in enumerate(messages)
+    ]
+    await store.insert(units, store.clock.now())
+
+    given = ids_of(await take(store, 60))
+
+    assert given == [message.id for message in messages]
 
 
 async def test_order_goes_on_between_claims(store: Store) -> None:

@@ -41,6 +41,18 @@ async def finish(store: Store, clock: FakeClock, count: int = 1, queue: str = QU
     return done
 
 
+async def cancel_many(store: Store, clock: FakeClock, count: int) -> list[str]:
+    """Jobs cancelled one after another, a millisecond apart."""
+    cancelled = []
+    for _ in range(count):
+        message = job()
+        await put(store, message)
+        await change(store, lifecycle.cancel(await see(store, message)))
+        clock.advance(1)
+        cancelled.append(message.id)
+    return cancelled
+
+
 async def bury_many(store: Store, clock: FakeClock, count: int, queue: str) -> list[str]:
     """Dead letters, a millisecond apart."""
     buried = []
@@ -179,7 +191,7 @@ async def test_too_many_dead_letters_are_forgotten(store: Store, clock: FakeCloc
 
 
 async def test_work_is_bounded(store: Store, clock: FakeClock) -> None:
-    """A call removes no more than asked, the oldest first; fewer means that nothing is left."""
+    """A call removes no more than asked, of a kind the oldest first; fewer means that nothing is left."""
     old = await finish(store, clock, 4, "a")
     clock.advance(1)
     old += await finish(store, clock, 3, "a")
@@ -195,6 +207,35 @@ async def test_work_is_bounded(store: Store, clock: FakeClock) -> None:
     assert len(after_first) == 4
     assert after_first[1:] == old[4:]
     assert await left(store, [*old, *young]) == young
+
+
+async def test_kinds_share_a_bound(store: Store, clock: FakeClock) -> None:
+    """What was completed, cancelled and buried is removed in one call, and no more than asked of all together."""
+    done, cancelled = await finish(store, clock, 2), await cancel_many(store, clock, 3)
+    dead = await bury_many(store, clock, 2, "d")
+    clock.advance(10_000)
+    retention = replace(FOR_EVER, finished_ms=5_000, dead_ms=5_000)
+
+    swept, rest = [], []
+    for _ in range(3):
+        swept.append(await store.sweep(retention, clock.now(), 3))
+        rest.append(len(await left(store, [*done, *cancelled, *dead])))
+
+    assert swept == [3, 3, 1]
+    assert rest == [4, 1, 0]
+
+
+async def test_a_bound_on_counts_is_for_completed_and_cancelled_ones_together(store: Store, clock: FakeClock) -> None:
+    """The oldest of both go first, whichever they are."""
+    mixed = []
+    for _ in range(3):
+        mixed += await cancel_many(store, clock, 2)
+        mixed += await finish(store, clock, 2)
+
+    removed = await store.sweep(replace(FOR_EVER, finished_count=4), clock.now(), 100)
+
+    assert removed == 8
+    assert await left(store, mixed) == mixed[8:]
 
 
 async def test_a_bound_on_counts_is_worked_off_in_chunks(store: Store, clock: FakeClock) -> None:

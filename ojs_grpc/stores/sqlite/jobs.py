@@ -1,7 +1,7 @@
 """Jobs by id: store, read, apply."""
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +28,9 @@ _NEWS = {AVAILABLE: Kind.JOB_ENQUEUED, SCHEDULED: Kind.JOB_SCHEDULED}
 # Envelopes from here on are inserted one by one: a statement for many rows keeps a copy of what it inserted.
 _LARGE_BYTES = 16 * 1024
 
+# So many jobs of a kind are worth a statement of their own.
+_FEW_ROWS = 8
+
 _Row = tuple[object, ...]
 _Kind = tuple[str, int, int, int, int]
 
@@ -35,41 +38,60 @@ _Kind = tuple[str, int, int, int, int]
 def store(session: Session, ledger: Ledger, jobs: Sequence[NewJob], now: int) -> None:
     """Stores new jobs, whatever there is already."""
     plain: defaultdict[_Kind, list[_Row]] = defaultdict(list)
-    linked: defaultdict[_Kind, list[_Row]] = defaultdict(list)
+    others: list[_Row] = []
     envelopes: list[_Row] = []
     large: list[_Row] = []
     news: list[tuple[int, bytes]] = []
+    counts: Counter[tuple[str, int]] = Counter()
     # A number serves as the job's key and, if it is available, as its place in line.
     for number, job in zip(session.numbers(len(jobs)), jobs, strict=True):
         row = (number, job.id, job.due_at, job.expires_at)
         if job.links is None:
             plain[job.kind].append(row)
         else:
-            linked[job.kind].append((*row, *_columns_of(session, ledger, job, job.links, now)))
+            others.append(_all_columns(session, row, job.kind, now, _columns_of(session, ledger, job, job.links, now)))
+            counts[job.queue, job.state] += 1
         envelope, subject_size = job.envelope, job.subject_size
         subject = envelope[:subject_size]
         pile = envelopes if len(envelope) < _LARGE_BYTES else large
         pile.append((number, blob(subject), blob(envelope[subject_size:])))
         news.append((job.state, subject))
-    for statement, kinds in (("insert_jobs", plain), ("insert_linked_jobs", linked)):
-        for (queue, state, *others), rows in kinds.items():
-            key = session.queue_key(queue, now)
-            execute_rows(session.db, _SQL[statement], rows, (key, state, *others, now))
-            ledger.tally.move(key, NOWHERE, state, len(rows))
-            if state == AVAILABLE:
-                ledger.ready.add(queue)
+    for kind, rows in plain.items():
+        queue, state, *_ = kind
+        counts[queue, state] += len(rows)
+        if len(rows) < _FEW_ROWS and len(plain) > 1:
+            # Jobs for many queues share statements too.
+            others += [_all_columns(session, row, kind, now) for row in rows]
+        else:
+            execute_rows(session.db, _SQL["insert_jobs"], rows, (session.queue_key(queue, now), *kind[1:], now))
+    execute_rows(session.db, _SQL["insert_any_jobs"], others)
     execute_rows(session.db, _SQL["insert_envelope"], envelopes)
     if large:
         session.db.executemany(_SQL["insert_envelope"], large)
+    for (queue, state), count in counts.items():
+        ledger.tally.move(session.queue_key(queue, now), NOWHERE, state, count)
+        if state == AVAILABLE:
+            ledger.ready.add(queue)
     ledger.log.add_new([(_NEWS[state], subject) for state, subject in news if state in _NEWS])
 
 
 def _columns_of(session: Session, ledger: Ledger, job: NewJob, links: Links, now: int) -> _Row:
-    """The columns of a job that has links: its lane, its fingerprint and its workflow."""
+    """The columns of a job that has links: lane, fingerprint, workflow, and when it was created if it is unique."""
     lane = lane_key(session, session.queue_key(job.queue, now), links.limits)
     if job.state == AVAILABLE:
         ledger.joined([lane])
-    return lane, None if links.unique is None else links.unique.fingerprint, links.workflow_id or None
+    if links.unique is None:
+        return lane, None, links.workflow_id or None, 0
+    return lane, links.unique.fingerprint, links.workflow_id or None, now
+
+
+def _all_columns(session: Session, row: _Row, kind: _Kind, now: int, linked: _Row = (0, None, None, 0)) -> _Row:
+    """A row with what `insert_jobs` takes as common to many, and the columns of links."""
+    number, job_id, due_at, expires_at = row
+    queue, state, *others = kind
+    wake_at = due_at if state == SCHEDULED else 0
+    line = (number, now) if state == AVAILABLE else (0, 0)
+    return number, job_id, wake_at, wake_at, expires_at, session.queue_key(queue, now), state, *others, *line, *linked
 
 
 def read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[bytes | None]:

@@ -4,13 +4,10 @@ SELECT column1, column2, iif(?2 = {SCHEDULED}, column3, 0), iif(?2 = {SCHEDULED}
     ?1, ?2, ?3, ?4, ?5, iif(?2 = {AVAILABLE}, column1, 0), iif(?2 = {AVAILABLE}, ?6, 0)
 FROM (VALUES (?, ?, ?, ?))
 
--- name: insert_linked_jobs
+-- name: insert_any_jobs
 INSERT INTO jobs (key, id, due_at, wake_at, expires_at, queue, state, priority, visibility_ms, timeout_ms, seq, enqueued_at,
     lane, fingerprint, workflow, created_at)
-SELECT column1, column2, iif(?2 = {SCHEDULED}, column3, 0), iif(?2 = {SCHEDULED}, column3, 0), column4,
-    ?1, ?2, ?3, ?4, ?5, iif(?2 = {AVAILABLE}, column1, 0), iif(?2 = {AVAILABLE}, ?6, 0),
-    column5, column6, column7, iif(column6 IS NULL, 0, ?6)
-FROM (VALUES (?, ?, ?, ?, ?, ?, ?))
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_envelope
 INSERT INTO envelopes (key, subject, data)
