@@ -30,8 +30,8 @@ _NAME_CHARS: Final = 200
 _EXACT = 2**53
 _INTEGRAL = 1e21
 
-# An array is looked at so far, in the hope that it holds nothing but short texts and numbers.
-_FEW = 64
+# An array of so many is read in the hope that it holds nothing but short texts and numbers.
+_FEW = 16
 
 # What is rendered as it was read, if a double says it.
 _LASTING = frozenset({str, int, bool, type(None)})
@@ -79,9 +79,11 @@ def struct_bytes(members: dict[str, Any], field: str, pointer: str, exact: dict[
 
 def list_items(items: list[Any], field: str, pointer: str, exact: dict[str, str]) -> list[bytes]:
     """The items of an array as serialised values, each behind its length; otherwise as `read_value`."""
+    if len(items) > _FEW:
+        return _write(_items, items, field, pointer, exact)
     parts: list[bytes] = []
     # Most arguments are short texts and numbers, and need none of what the others may need.
-    for item in items[:_FEW]:
+    for item in items:
         kind = type(item)
         if kind is str and len(data := item.encode()) < len(_TEXT_HEADS):
             parts.append(_TEXT_HEADS[len(data)] + data)
@@ -218,8 +220,11 @@ def _items(items: list[Any], room: int, tally: _Tally) -> list[bytes]:
     _count(len(items), tally)
     parts: list[bytes] = []
     for item in items:
-        data = _value(item, room, tally)
-        parts.append(_length(data) + data)
+        if type(item) is str and len(data := item.encode()) < len(_TEXT_HEADS):
+            parts.append(_TEXT_HEADS[len(data)] + data)
+        else:
+            data = _value(item, room, tally)
+            parts.append(_length(data) + data)
     return parts
 
 

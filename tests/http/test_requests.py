@@ -162,7 +162,10 @@ async def test_slashes_at_the_start_count_as_one(web: Web) -> None:
         (b"/%zz", 404),
         (b"/\xff", 400),
         (b"health", 400),
+        (b"/ojs/v1/health?" + b"x" * 60_000, 200),
+        (b"/ojs/v1/health?" + b"x" * 70_000, 400),
     ],
+    ids=lambda value: str(value)[:40],
 )
 async def test_targets_in_all_their_forms(web: Web, target: bytes, status: int) -> None:
     """A path with or without a query, or all of an address, as proxies are asked; what is none is refused."""

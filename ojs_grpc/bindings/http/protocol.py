@@ -24,6 +24,8 @@ from ojs_grpc.errors import InvalidPayload, Violation
 Message = MutableMapping[str, Any]
 
 _MAX_HEAD_BYTES = 65_536
+# As httptools has it.
+_MAX_TARGET_BYTES = 65_535
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 # Whatever is appended is gone.
 _TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
@@ -247,12 +249,12 @@ def _split(url: bytes) -> tuple[bytes, bytes]:
     """The path of a request's target, and its query.
 
     Raises:
-        HttpParserInvalidURLError: it has neither.
+        HttpParserInvalidURLError: it has neither, or is too long.
     """
-    if url.startswith(b"/") and b"#" not in url:
+    if url.startswith(b"/") and b"#" not in url and len(url) <= _MAX_TARGET_BYTES:
         path, _, query = url.partition(b"?")
         return path, query
-    # With a host before the path, as proxies are asked.
+    # With a host before the path, as proxies are asked. This refuses what is too long.
     parsed = httptools.parse_url(url)
     return parsed.path or b"/", parsed.query or b""
 
