@@ -72,7 +72,7 @@ def open_store(
     if scheme is None:
         # Of what is no URL, nothing is repeated: it may hold a password.
         shown = f" {name!r}" if rest.startswith("//") and name.isalnum() else ""
-        raise ValueError(f"unknown store scheme{shown}; known are {', '.join(SCHEMES)}")
+        raise ValueError(f"unknown store scheme{shown}; known are {', '.join(SCHEMES)}, as in sqlite:///ojs.db")
     place, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     for option in options:

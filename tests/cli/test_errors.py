@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
         (["serve", "--grpc", "0.0.0.0:0"], "say --insecure"),
         (["serve", "--http", "0.0.0.0:0"], "--http=0.0.0.0:0: 0.0.0.0 is no loopback address"),
         (["serve", "--store", "postgres://x"], "unknown store scheme 'postgres'; known are sqlite, memory, redis"),
+        (["serve", "--store", "ojs.db"], "unknown store scheme; known are sqlite, memory, redis, rediss, unix, as in sqlite:///"),
         (["serve", "--store", "memory:?x=1"], "unknown option 'x'"),
         (["serve", "--store", "memory:", "--processes", "2"], "a store in memory is private to one process"),
         (["health", "--grpc", "nowhere"], "--grpc=nowhere: must be HOST:PORT"),
