@@ -121,7 +121,7 @@ class Protocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self.send_400_response("must be HTTP/1.1")
+            self.send_400_response(f"must be HTTP/1.1, with a target of at most {_MAX_TARGET_BYTES} bytes")
             return
         if self._reads_message and not self._body_came and not self.transport.is_closing():
             self._bare_bytes += len(data)
